@@ -1,0 +1,118 @@
+import { PacificaError } from '../lib/errors.js';
+import { parseSize } from '../lib/sizes.js';
+
+/** Reads one value from its text. Throws PacificaError `invalid` with what it should have been. */
+export interface Kind<T> {
+  /** for the documentation: `integer 0 to 65535` */
+  readonly name: string;
+  parse(text: string): T;
+  /** the text that `parse` reads back */
+  format(value: T): string;
+}
+
+export interface Setting<T> {
+  readonly kind: Kind<T>;
+  readonly default: T;
+  /** what it does, in whole sentences */
+  readonly help: string;
+  /** other INI keys of the same section that mean it (the originals' names) */
+  readonly keys: readonly string[];
+  /** never shown */
+  readonly secret: boolean;
+}
+
+export function setting<T>(
+  kind: Kind<T>,
+  value: NoInfer<T>,
+  help: string,
+  { keys = [], secret = false }: { keys?: string[]; secret?: boolean } = {},
+): Setting<T> {
+  return { kind, default: value, help, keys, secret };
+}
+
+function invalid(text: string, name: string): PacificaError {
+  return new PacificaError('invalid', `"${text}" is not ${/^[aeiou]/.test(name) ? 'an' : 'a'} ${name}`);
+}
+
+export function text(): Kind<string> {
+  return { name: 'text', parse: (value) => value, format: (value) => value };
+}
+
+export function url(): Kind<string> {
+  const name = 'http URL';
+  return {
+    name,
+    parse(value) {
+      if (value === '') return value;
+      if (!URL.canParse(value) || !/^https?:$/.test(new URL(value).protocol)) throw invalid(value, name);
+      return value.replace(/\/+$/, '');
+    },
+    format: (value) => value,
+  };
+}
+
+export function number(min = -Infinity, max = Infinity): Kind<number> {
+  const name = `number${bounds(min, max)}`;
+  return {
+    name,
+    parse(value) {
+      const parsed = value.trim() === '' ? NaN : Number(value);
+      if (!(parsed >= min && parsed <= max)) throw invalid(value, name);
+      return parsed;
+    },
+    format: String,
+  };
+}
+
+export function integer(min = -Infinity, max = Number.MAX_SAFE_INTEGER): Kind<number> {
+  const base = number(min, max);
+  const name = `integer${bounds(min, max)}`;
+  return {
+    name,
+    parse(value) {
+      if (!/^-?[0-9]+$/.test(value.trim())) throw invalid(value, name);
+      return base.parse(value);
+    },
+    format: String,
+  };
+}
+
+function bounds(min: number, max: number): string {
+  if (min === -Infinity) return '';
+  return max === Infinity || max === Number.MAX_SAFE_INTEGER ? ` of at least ${min}` : ` from ${min} to ${max}`;
+}
+
+export function size(): Kind<number> {
+  return { name: 'size', parse: parseSize, format: String };
+}
+
+/** `on`, `yes`, `true`, `1` and their opposites, in any case, as Python's configparser takes them */
+export function flag(): Kind<boolean> {
+  const name = 'switch (on or off)';
+  const values = new Map([
+    ...['on', 'yes', 'true', '1'].map((word): [string, boolean] => [word, true]),
+    ...['off', 'no', 'false', '0'].map((word): [string, boolean] => [word, false]),
+  ]);
+  return {
+    name,
+    parse(value) {
+      const parsed = values.get(value.trim().toLowerCase());
+      if (parsed === undefined) throw invalid(value, name);
+      return parsed;
+    },
+    format: (value) => (value ? 'on' : 'off'),
+  };
+}
+
+export function oneOf<const T extends string>(...words: T[]): Kind<T> {
+  const name = `choice of ${words.join(', ')}`;
+  return {
+    name,
+    parse(value) {
+      const found = words.find((word) => word === value.trim());
+      if (found === undefined) throw invalid(value, name);
+      return found;
+    },
+    format: (value) => value,
+  };
+}

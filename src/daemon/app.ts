@@ -1,0 +1,79 @@
+import { randomUUID } from 'node:crypto';
+import Koa from 'koa';
+import type { Logger } from 'pino';
+import { messageOf } from '../lib/errors.js';
+import { version } from '../lib/version.js';
+import { errorBody, HttpError, statusOf } from './errors.js';
+
+/** What every service's app is given. */
+export interface AppOptions {
+  /** name of the service, for the log */
+  readonly service: string;
+  readonly log: Logger;
+  /** put stacks into error answers */
+  readonly debug: boolean;
+}
+
+/**
+ * A Koa app with what all services share: errors as JSON in the shape of wire.md whatever the Accept header, one log
+ * line a request, 404 for unknown routes. Routes set `ctx.body` for JSON, or take over with `ctx.respond = false`.
+ */
+export function createApp({ service, log, debug }: AppOptions): Koa {
+  const app = new Koa();
+  app.silent = true;
+  app.on('error', (error: unknown) => log.error({ service, err: error }, 'request failed'));
+
+  app.use(async (ctx, next) => {
+    const started = performance.now();
+    const id = randomUUID();
+    const done = (event: 'finish' | 'close'): void => {
+      ctx.res.off('finish', onFinish);
+      ctx.res.off('close', onClose);
+      log.info(
+        {
+          service,
+          request: id,
+          method: ctx.method,
+          url: ctx.originalUrl,
+          status: ctx.res.statusCode,
+          ms: Math.round(performance.now() - started),
+          ...(event === 'close' && { aborted: true }),
+        },
+        'request',
+      );
+    };
+    const onFinish = (): void => done('finish');
+    const onClose = (): void => done('close');
+    ctx.res.once('finish', onFinish);
+    ctx.res.once('close', onClose);
+
+    try {
+      await next();
+      // Koa's own idea of "nobody answered": no body, and the status it starts with
+      if (ctx.respond !== false && ctx.body === undefined && ctx.status === 404 && !ctx.res.headersSent) {
+        throw new HttpError(404, 'Nothing matches the given URI');
+      }
+      if (ctx.respond !== false && [405, 501].includes(ctx.status) && ctx.body === undefined) {
+        throw new HttpError(ctx.status, 'Specified method is invalid for this resource');
+      }
+    } catch (error) {
+      const status = statusOf(error);
+      if (status >= 500) log.error({ service, request: id, err: error }, messageOf(error));
+      if (ctx.res.headersSent) {
+        // too late for a status: cut the connection, so that the client sees that the body is not whole
+        ctx.res.destroy();
+        return;
+      }
+      ctx.respond = true;
+      for (const name of ctx.res.getHeaderNames()) {
+        if (/^(content-|etag|last-modified|accept-ranges|cache-control)/i.test(name)) ctx.remove(name);
+      }
+      ctx.status = status;
+      ctx.body = errorBody(error, version, debug);
+      if (status === 503) ctx.set('Retry-After', '5');
+      // the rest of a body that nobody reads: don't let it stand in the way of the next request
+      if (!ctx.req.complete) ctx.set('Connection', 'close');
+    }
+  });
+  return app;
+}

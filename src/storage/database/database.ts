@@ -1,0 +1,152 @@
+import { existsSync } from 'node:fs';
+import { access, constants, mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Sequelize, Transaction } from 'sequelize';
+import sqlite3 from 'sqlite3';
+import { messageOf, mayPass, PacificaError, systemCode } from '../../lib/errors.js';
+import { Mutex } from '../../lib/mutex.js';
+
+/** ms that a statement waits for another process's write lock before it fails with "busy" */
+const BUSY_TIMEOUT = 30_000;
+
+/**
+ * Sequelize opens a connection of its own for every transaction, and PRAGMAs hold for one connection only; so each
+ * connection sets its own at birth. `synchronous = FULL`: in WAL mode it is what makes a commit survive a power cut.
+ */
+class ConfiguredConnection extends sqlite3.Database {
+  constructor(filename: string, mode: number, callback: (error: Error | null) => void) {
+    super(filename, mode, callback);
+    this.configure('busyTimeout', BUSY_TIMEOUT);
+    this.run('PRAGMA synchronous = FULL');
+  }
+}
+
+export interface DatabaseOptions {
+  /** how many times a database that can not be reached is tried */
+  connectAttempts?: number;
+  /** ms between two tries */
+  connectWait?: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * One database of ours: an SQLite file (`sqlite:///path`) or PostgreSQL (`postgres://...`).
+ *
+ * On SQLite all writes of this process go through {@link write}, one at a time: several writers would wait for each
+ * other inside the few threads that Node has for files, and starve the one that holds the lock. Other processes are
+ * waited for by the busy timeout.
+ */
+export class Database {
+  readonly sequelize: Sequelize;
+  readonly dialect: 'sqlite' | 'postgres';
+  /** absolute path of the SQLite file */
+  readonly file: string | undefined;
+  readonly #writes = new Mutex();
+
+  private constructor(sequelize: Sequelize, dialect: 'sqlite' | 'postgres', file: string | undefined) {
+    this.sequelize = sequelize;
+    this.dialect = dialect;
+    this.file = file;
+  }
+
+  /**
+   * Connects. An SQLite file is made when there is none.
+   * @param url `sqlite:///absolute/path` or `postgres://user:password@host/name`
+   * @throws PacificaError `unavailable` when it can not be reached, `forbidden` when the folder can not be written
+   */
+  static async open(url: string, options: DatabaseOptions = {}): Promise<Database> {
+    const database = url.startsWith('sqlite:') ? await Database.#sqlite(url) : Database.#postgres(url);
+    const attempts = options.connectAttempts ?? 1;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await database.#connect();
+        return database;
+      } catch (error) {
+        const cause = rootCause(error);
+        if (attempt >= attempts || !(mayPass(cause) || isBusy(cause))) {
+          await database.close().catch(() => undefined);
+          throw new PacificaError('unavailable', `can not open the database ${maskUrl(url)}: ${messageOf(cause)}`, {
+            hint: 'check that it runs, and [database] url in the configuration',
+            cause: error,
+          });
+        }
+        await sleep(options.connectWait ?? 1000, undefined, { signal: options.signal });
+      }
+    }
+  }
+
+  static async #sqlite(url: string): Promise<Database> {
+    const file = decodeURIComponent(new URL(url).pathname);
+    const folder = dirname(file);
+    try {
+      await mkdir(folder, { recursive: true });
+      await access(existsSync(file) ? file : folder, constants.W_OK);
+    } catch (error) {
+      throw new PacificaError('forbidden', `can not write the database file ${file}: ${messageOf(error)}`, {
+        hint: 'choose another folder with --data-dir, or mend its permissions',
+        cause: error,
+      });
+    }
+    const sequelize = new Sequelize({
+      dialect: 'sqlite',
+      dialectModule: { ...sqlite3, Database: ConfiguredConnection },
+      storage: file,
+      logging: false,
+    });
+    return new Database(sequelize, 'sqlite', file);
+  }
+
+  static #postgres(url: string): Database {
+    const sequelize = new Sequelize(url, {
+      dialect: 'postgres',
+      logging: false,
+      pool: { max: 10, acquire: 30_000 },
+      dialectOptions: { application_name: 'pacifica' },
+    });
+    return new Database(sequelize, 'postgres', undefined);
+  }
+
+  async #connect(): Promise<void> {
+    await this.sequelize.authenticate();
+    // WAL is a property of the file: readers never wait for a writer, a writer never for readers
+    if (this.dialect === 'sqlite') await this.sequelize.query('PRAGMA journal_mode = WAL');
+  }
+
+  /**
+   * Runs `work` in a transaction that is committed, durably, when this resolves, and rolled back when `work` throws.
+   * Pass the transaction to every query. Do nothing slow in it: on SQLite everybody else waits.
+   */
+  async write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    if (this.dialect === 'postgres') return this.sequelize.transaction(work);
+    // IMMEDIATE takes the write lock at once: a transaction that reads first and then writes would fail as busy,
+    // without waiting, when another process wrote in between
+    return this.#writes.run(() => this.sequelize.transaction({ type: Transaction.TYPES.IMMEDIATE }, work));
+  }
+
+  /** @returns names of all tables */
+  async tables(): Promise<string[]> {
+    return this.sequelize.getQueryInterface().showAllTables();
+  }
+
+  /** Waits for the write under way, then disconnects. */
+  async close(): Promise<void> {
+    await this.#writes.run(() => this.sequelize.close());
+  }
+}
+
+/** @returns the driver's error below Sequelize's wrappers */
+function rootCause(error: unknown): unknown {
+  if (error instanceof Error && 'parent' in error && error.parent instanceof Error) return rootCause(error.parent);
+  return error;
+}
+
+function isBusy(error: unknown): boolean {
+  // PostgreSQL: 57P03 cannot_connect_now (it is starting), 53300 too_many_connections
+  return ['SQLITE_BUSY', '57P03', '53300'].includes(systemCode(error) ?? '');
+}
+
+/** @returns the URL without its password */
+export function maskUrl(url: string): string {
+  return url.replace(/:\/\/([^/@:]*):[^@/]*@/, '://$1:***@');
+}
