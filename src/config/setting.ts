@@ -17,6 +17,8 @@ export interface Setting<T> {
   readonly help: string;
   /** other INI keys of the same section that mean it (the originals' names) */
   readonly keys: readonly string[];
+  /** other environment names that mean it (the originals') */
+  readonly env: readonly string[];
   /** never shown */
   readonly secret: boolean;
 }
@@ -25,9 +27,9 @@ export function setting<T>(
   kind: Kind<T>,
   value: NoInfer<T>,
   help: string,
-  { keys = [], secret = false }: { keys?: string[]; secret?: boolean } = {},
+  { keys = [], env = [], secret = false }: { keys?: string[]; env?: string[]; secret?: boolean } = {},
 ): Setting<T> {
-  return { kind, default: value, help, keys, secret };
+  return { kind, default: value, help, keys, env, secret };
 }
 
 function invalid(text: string, name: string): PacificaError {

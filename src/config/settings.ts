@@ -8,13 +8,23 @@ import { flag, integer, number, oneOf, setting, size, text, url } from './settin
  */
 export const settings = {
   data: {
-    dir: setting(text(), '', 'Folder of everything that is kept: pacifica.db, archive/, cart/, ingest/. Empty: the data folder of the user.'),
+    dir: setting(
+      text(),
+      '',
+      'Folder of everything that is kept: pacifica.db, archive/, cart/, ingest/. Empty: the data folder of the user.',
+    ),
   },
   database: {
-    url: setting(text(), '', 'Database: sqlite:///path or postgres://user:password@host/name. Empty: pacifica.db in the data folder.', {
-      keys: ['peewee_url'],
-      secret: true,
-    }),
+    url: setting(
+      text(),
+      '',
+      'Database: sqlite:///path or postgres://user:password@host/name. Empty: pacifica.db in the data folder.',
+      {
+        keys: ['peewee_url'],
+        env: ['PEEWEE_URL'],
+        secret: true,
+      },
+    ),
     connect_attempts: setting(integer(1), 10, 'How many times a database that can not be reached is tried at start.'),
     connect_wait: setting(number(0), 20, 'Seconds between two tries.'),
   },
@@ -26,21 +36,41 @@ export const settings = {
     proxy_port: setting(integer(0, 65535), 8180, 'Port of the proxy service.'),
     catalog_port: setting(integer(0, 65535), 8121, 'Port of the catalog: unique ids, policy and metadata.'),
     admin_port: setting(integer(0, 65535), 8090, 'Port for health checks.'),
-    drain_timeout: setting(number(0), 30, 'Seconds that running requests get to finish when the daemon is told to stop.'),
+    drain_timeout: setting(
+      number(0),
+      30,
+      'Seconds that running requests get to finish when the daemon is told to stop.',
+    ),
     debug: setting(flag(), false, 'Put stacks into error answers. Never in production.'),
   },
   archive: {
-    storage: setting(text(), '', 'Storage that the archive daemon drives: posix:///folder. Empty: archive/ in the data folder.'),
-    url: setting(url(), 'http://127.0.0.1:8080', 'Archive interface that client commands talk to. Daemons never read it.'),
+    storage: setting(
+      text(),
+      '',
+      'Storage that the archive daemon drives: posix:///folder. Empty: archive/ in the data folder.',
+    ),
+    url: setting(
+      url(),
+      'http://127.0.0.1:8080',
+      'Archive interface that client commands talk to. Daemons never read it.',
+    ),
   },
   cart: { url: setting(url(), 'http://127.0.0.1:8081', 'Cart service that client commands talk to.') },
   ingest: {
     url: setting(url(), 'http://127.0.0.1:8066', 'Ingest service that client commands talk to.'),
     volume_path: setting(text(), '', 'Folder for bundles on their way in. Empty: ingest/ in the data folder.'),
-    default_hash: setting(oneOf('md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'), 'sha1', 'Hash taken of members as they arrive when metadata.txt comes last; a file whose metadata names another type is read once more.'),
+    default_hash: setting(
+      oneOf('md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'),
+      'sha1',
+      'Hash taken of members as they arrive when metadata.txt comes last; a file whose metadata names another type is read once more.',
+    ),
     metadata_limit: setting(size(), parseSize('256M'), 'Largest metadata.txt that is taken.'),
     bundle_limit: setting(size(), 0, 'Largest bundle that is taken; 0 is no limit.'),
-    auth_header: setting(text(), 'X-Http-Authed-User', 'Request header that carries the user, set by the web server in front.'),
+    auth_header: setting(
+      text(),
+      'X-Http-Authed-User',
+      'Request header that carries the user, set by the web server in front.',
+    ),
     default_user: setting(text(), 'root', 'User when the header is absent.'),
   },
   proxy: { url: setting(url(), 'http://127.0.0.1:8180', 'Proxy service that client commands talk to.') },
@@ -48,18 +78,38 @@ export const settings = {
   archiveinterface: {
     url: setting(url(), '', 'Archive interface that cart, ingest and proxy use. Empty: the local archive.'),
     write_once: setting(flag(), false, 'Refuse (409) a PUT or PATCH to an id that is taken.'),
-    move_roots: setting(text(), '', 'Folders that PATCH may take files from, separated by ":". The archive\'s own folder is always allowed.'),
+    move_roots: setting(
+      text(),
+      '',
+      'Folders that PATCH may take files from, separated by ":". The archive\'s own folder is always allowed.',
+    ),
   },
   posix: {
-    use_id2filename: setting(flag(), false, 'Spread files over folders by the id\'s hex digits (12345 is 39/3039); ids must be numbers then.'),
+    use_id2filename: setting(
+      flag(),
+      false,
+      "Spread files over folders by the id's hex digits (12345 is 39/3039); ids must be numbers then.",
+    ),
   },
   cartd: {
     volume_path: setting(text(), '', 'Folder where carts are staged. Empty: cart/ in the data folder.'),
-    lru_buffer_time: setting(number(0), 0, 'Seconds that a cart is safe from making room for another, counted from its last use.'),
+    lru_buffer_time: setting(
+      number(0),
+      0,
+      'Seconds that a cart is safe from making room for another, counted from its last use.',
+    ),
     lru_purge: setting(flag(), true, 'Delete least recently used carts when the volume is full.'),
-    bundle_task: setting(flag(), true, 'Default of "bundle" for carts that do not say: whether the tar is made on disk.'),
+    bundle_task: setting(
+      flag(),
+      true,
+      'Default of "bundle" for carts that do not say: whether the tar is made on disk.',
+    ),
     transfer_size: setting(size(), parseSize('4 Mb'), 'Bytes a read when a file is copied into a cart.'),
-    copy: setting(oneOf('auto', 'always'), 'auto', 'auto: link files from a local archive, which takes no space; always: copy them.'),
+    copy: setting(
+      oneOf('auto', 'always'),
+      'auto',
+      'auto: link files from a local archive, which takes no space; always: copy them.',
+    ),
     concurrency: setting(integer(1, 64), 4, 'Files of one cart that are brought in at a time.'),
   },
   uniqueid: { url: setting(url(), '', 'Unique id service. Empty: ours.') },
@@ -73,9 +123,17 @@ export const settings = {
   },
   nginx: { accel: setting(flag(), false, 'Answer with X-Accel-Redirect and let nginx fetch the bytes.') },
   jobs: {
-    url: setting(text(), '', 'Where jobs are queued: postgres://... or mongodb://... Empty: the database.', { secret: true }),
+    url: setting(text(), '', 'Where jobs are queued: postgres://... or mongodb://... Empty: the database.', {
+      secret: true,
+    }),
     lock_lifetime: setting(number(1), 10, 'Seconds after which the jobs of a worker that died are taken over.'),
     concurrency: setting(integer(1, 64), 4, 'Jobs of one kind that one process runs at a time.'),
   },
-  log: { level: setting(oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'), 'info', 'What goes to the log on stderr.') },
+  log: {
+    level: setting(
+      oneOf('trace', 'debug', 'info', 'warn', 'error', 'silent'),
+      'info',
+      'What goes to the log on stderr.',
+    ),
+  },
 };
