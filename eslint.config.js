@@ -21,16 +21,17 @@ const floors = [
   ['lib'],
 ];
 
-const zones = floors.flatMap((rooms, floor) =>
-  rooms.map((room) => ({
-    target: `./src/${room}`,
-    from: [
-      ...floors.slice(0, floor).flat(),
-      ...rooms.filter((other) => other !== room),
-    ].map((above) => `./src/${above}`),
-    message: 'imports run downwards only (docs/architecture.md)',
-  })),
-).filter(({ from }) => from.length > 0);
+const zones = floors
+  .flatMap((rooms, floor) =>
+    rooms.map((room) => ({
+      target: `./src/${room}`,
+      from: [...floors.slice(0, floor).flat(), ...rooms.filter((other) => other !== room)].map(
+        (above) => `./src/${above}`,
+      ),
+      message: 'imports run downwards only (docs/architecture.md)',
+    })),
+  )
+  .filter(({ from }) => from.length > 0);
 
 export default tseslint.config(
   { ignores: ['dist/', 'node_modules/', 'coverage/'] },

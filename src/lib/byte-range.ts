@@ -31,7 +31,9 @@ export function parseRangeHeader(header: string | undefined, size: number, limit
 export function parseOldByteRange(text: string, size: number): ByteRange {
   const match = /^([0-9]{1,20})-([0-9]{1,20})$/.exec(text);
   if (match === null) {
-    throw new PacificaError('invalid', `byte_range "${text}" is not valid`, { hint: 'write START-END, END exclusive, like byte_range=0-10' });
+    throw new PacificaError('invalid', `byte_range "${text}" is not valid`, {
+      hint: 'write START-END, END exclusive, like byte_range=0-10',
+    });
   }
   const start = Math.min(Number(match[1]), size);
   const end = Math.min(Number(match[2]), size);

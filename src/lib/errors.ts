@@ -92,7 +92,8 @@ export function mayPass(error: unknown): boolean {
 
 /** @returns a one-line text for any thrown value */
 export function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '' && error.errors.length > 0) return messageOf(error.errors[0]);
+  if (error instanceof AggregateError && error.message === '' && error.errors.length > 0)
+    return messageOf(error.errors[0]);
   if (error instanceof Error) return error.message === '' ? error.name : error.message;
   return String(error);
 }

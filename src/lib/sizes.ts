@@ -24,7 +24,9 @@ export function parseSize(text: string): number {
   const match = /^([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)$/.exec(text.trim());
   const unit = match === null ? undefined : UNITS.get(match[2] ?? '');
   if (match === null || unit === undefined) {
-    throw new PacificaError('invalid', `"${text}" is not a size`, { hint: 'write it like 4096, 512K, 4 Mb (2^20), 4 MB (10^6) or 1.5G' });
+    throw new PacificaError('invalid', `"${text}" is not a size`, {
+      hint: 'write it like 4096, 512K, 4 Mb (2^20), 4 MB (10^6) or 1.5G',
+    });
   }
   return Math.round(Number(match[1]) * unit);
 }

@@ -1,0 +1,41 @@
+import Router from '@koa/router';
+import type Koa from 'koa';
+import { messageOf } from '../lib/errors.js';
+import { version } from '../lib/version.js';
+import { type AppOptions, createApp } from './app.js';
+
+/** A part that the daemon can not work without: resolves when it works, throws what is wrong. */
+export interface HealthCheck {
+  readonly name: string;
+  check(): Promise<void>;
+}
+
+/**
+ * The admin port: `GET /health/live` is 200 as long as the process answers at all; `GET /health/ready` is 200 when
+ * every part works and the daemon takes requests, else 503. Both say which part is how.
+ */
+export function adminApp(options: AppOptions, { checks }: { checks: readonly HealthCheck[] }): Koa {
+  const router = new Router();
+  router.get('/health/live', (ctx) => {
+    ctx.body = { status: 'live', pid: process.pid, version };
+  });
+  router.get('/health/ready', async (ctx) => {
+    const results = await Promise.all(
+      checks.map(async ({ name, check }): Promise<[string, string]> => {
+        try {
+          await check();
+          return [name, 'ok'];
+        } catch (error) {
+          return [name, messageOf(error)];
+        }
+      }),
+    );
+    const ready = results.every(([, result]) => result === 'ok');
+    ctx.status = ready ? 200 : 503;
+    ctx.body = { status: ready ? 'ready' : 'not ready', checks: Object.fromEntries(results) };
+  });
+  const app = createApp(options);
+  app.use(router.routes());
+  app.use(router.allowedMethods());
+  return app;
+}
