@@ -31,8 +31,8 @@ export async function startPostgres(): Promise<TestPostgres | undefined> {
     createPostgresUser: process.getuid?.() === 0,
     initdbFlags: ['--no-sync', '--encoding=UTF8', '--locale=C'],
     // a test's database need not survive a power cut
-    postgresFlags: ['-c', 'fsync=off', '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='],
-    onLog: (line) => log.push(String(line)),
+    postgresFlags: ['-c', 'fsync=off', '-c', 'listen_addresses=localhost', '-c', 'unix_socket_directories='],
+    onLog: (line) => log.push(line),
     onError: (error) => log.push(String(error)),
   });
   try {
@@ -49,13 +49,7 @@ export async function startPostgres(): Promise<TestPostgres | undefined> {
     async createDatabase() {
       made += 1;
       const name = `test_${made}`;
-      const client = server.getPgClient('postgres', '127.0.0.1');
-      await client.connect();
-      try {
-        await client.query(`CREATE DATABASE ${name}`);
-      } finally {
-        await client.end();
-      }
+      await server.createDatabase(name);
       return `postgres://pacifica:secret@127.0.0.1:${port}/${name}`;
     },
     async stop() {
