@@ -1,0 +1,83 @@
+import { PacificaError } from './errors.js';
+
+/** PATH_MAX of Linux */
+const MAX_PATH = 4096;
+/** NAME_MAX of the usual file systems */
+const MAX_COMPONENT = 255;
+
+/**
+ * Checks a relative path with `/` that came from outside and will name a file below a folder of ours or in a tar.
+ * Leading slashes are dropped first (wire.md, cart part). Then no component may be empty, `.` or `..`, contain NUL, or be
+ * longer than 255 bytes in UTF-8; the whole is at most 4096 bytes.
+ * @returns the path without leading slashes
+ * @throws PacificaError `invalid` naming the path
+ */
+export function safePath(text: string): string {
+  const path = text.replace(/^\/+/, '');
+  const fault = faultOf(path);
+  if (fault === undefined) return path;
+  throw new PacificaError('invalid', `path ${shown(text)} ${fault}`, {
+    hint: 'a path is relative, like a/b/file.txt, without "..", "." or empty parts',
+  });
+}
+
+function faultOf(path: string): string | undefined {
+  if (path === '') return 'is empty';
+  if (path.includes('\0')) return 'contains a NUL character';
+  // half of a surrogate pair has no UTF-8: two such names could become one file
+  if (/\p{Surrogate}/u.test(path)) return 'is not valid Unicode';
+  if (Buffer.byteLength(path) > MAX_PATH) return `is longer than ${MAX_PATH} bytes`;
+  for (const part of path.split('/')) {
+    if (part === '') return 'has an empty part';
+    if (part === '.' || part === '..') return `has a part "${part}"`;
+    if (part.length * 3 > MAX_COMPONENT && Buffer.byteLength(part) > MAX_COMPONENT) {
+      return `has a part longer than ${MAX_COMPONENT} bytes`;
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Paths of files that are to lie in one folder, one of each name. Takes memory in the number of paths, time in their
+ * total length.
+ */
+export class PathSet {
+  readonly #files = new Set<string>();
+  readonly #folders = new Set<string>();
+
+  /** number of files */
+  get size(): number {
+    return this.#files.size;
+  }
+
+  has(path: string): boolean {
+    return this.#files.has(path);
+  }
+
+  /**
+   * Adds the path of a file.
+   * @param path as {@link safePath} gives it
+   * @throws PacificaError `invalid` naming the path when it is there already, is a folder of another, or lies below a file
+   */
+  add(path: string): void {
+    if (this.#files.has(path)) throw conflict(path, 'is there twice');
+    if (this.#folders.has(path)) throw conflict(path, 'is a file and also a folder of another file');
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
+      const folder = path.slice(0, end);
+      if (this.#files.has(folder)) throw conflict(folder, `is a file and also a folder of ${shown(path)}`);
+      // its own parents were checked when it was added
+      if (this.#folders.has(folder)) break;
+      this.#folders.add(folder);
+    }
+    this.#files.add(path);
+  }
+}
+
+function conflict(path: string, what: string): PacificaError {
+  return new PacificaError('invalid', `path ${shown(path)} ${what}`, { hint: 'give every file a path of its own' });
+}
+
+/** @returns the path quoted for a message, cut when long */
+function shown(path: string): string {
+  return JSON.stringify(path.length > 200 ? `${path.slice(0, 200)}...` : path);
+}
