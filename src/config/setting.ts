@@ -33,7 +33,7 @@ export function setting<T>(
 }
 
 function invalid(text: string, name: string): PacificaError {
-  return new PacificaError('invalid', `"${text}" is not ${/^[aeiou]/.test(name) ? 'an' : 'a'} ${name}`);
+  return new PacificaError('invalid', `"${text}" is not valid here (wanted: ${name})`);
 }
 
 export function text(): Kind<string> {
@@ -41,7 +41,7 @@ export function text(): Kind<string> {
 }
 
 export function url(): Kind<string> {
-  const name = 'http URL';
+  const name = 'HTTP URL';
   return {
     name,
     parse(value) {
