@@ -29,25 +29,27 @@ export interface TarEntry {
  * everywhere: owner 0, no names of the machine.
  * @returns a multiple of 512 bytes
  */
-export function tarHeader({ path, size, mtime, type, mode }: TarEntry): Buffer {
-  const name = type === 'directory' && !path.endsWith('/') ? `${path}/` : path;
-  const bytes = Buffer.from(name);
-  let records = '';
-  if (bytes.length > NAME_LENGTH || bytes.length !== name.length) records += paxRecord('path', name);
-  if (size > MAX_OCTAL) records += paxRecord('size', String(size));
-  if (mtime < 0 || mtime > MAX_OCTAL) records += paxRecord('mtime', String(mtime));
+export function tarHeader(entry: TarEntry): Buffer {
+  const { size, mtime, type, mode } = entry;
   const header = block(
-    bytes.subarray(0, NAME_LENGTH),
+    Buffer.from(nameOf(entry)).subarray(0, NAME_LENGTH),
     mode ?? (type === 'file' ? 0o644 : 0o755),
     size > MAX_OCTAL ? 0 : size,
     Math.min(Math.max(mtime, 0), MAX_OCTAL),
     type === 'file' ? '0' : '5',
   );
+  const records = paxRecords(entry);
   if (records === '') return header;
   const body = Buffer.from(records);
   // the name that Python's tarfile gives it: seen only by programs that do not know pax
   const pax = block(Buffer.from('././@PaxHeader'), 0o644, body.length, 0, 'x');
   return Buffer.concat([pax, body, Buffer.alloc(tarPadding(body.length)), header]);
+}
+
+/** @returns length in bytes of what {@link tarHeader} makes, without making it */
+export function tarHeaderLength(entry: TarEntry): number {
+  const body = Buffer.byteLength(paxRecords(entry));
+  return body === 0 ? BLOCK : BLOCK + body + tarPadding(body) + BLOCK;
 }
 
 /** @returns bytes from the end of data of `size` bytes to the next block */
@@ -61,6 +63,21 @@ export function tarPadding(size: number): number {
  */
 export function tarEndLength(length: number): number {
   return Math.ceil((length + TAR_END.length) / RECORD) * RECORD - length;
+}
+
+function nameOf({ path, type }: TarEntry): string {
+  return type === 'directory' && !path.endsWith('/') ? `${path}/` : path;
+}
+
+/** What the ustar header can not hold; empty when it holds everything. */
+function paxRecords(entry: TarEntry): string {
+  const { size, mtime } = entry;
+  const name = nameOf(entry);
+  let records = '';
+  if (name.length > NAME_LENGTH || Buffer.byteLength(name) !== name.length) records += paxRecord('path', name);
+  if (size > MAX_OCTAL) records += paxRecord('size', String(size));
+  if (mtime < 0 || mtime > MAX_OCTAL) records += paxRecord('mtime', String(mtime));
+  return records;
 }
 
 /** One record of a pax header: its own length in decimal, ` keyword=value`, a newline. */
