@@ -59,7 +59,11 @@ function isRunning(child: ChildProcess): boolean {
 }
 
 /** `pacifica serve` on a data folder, all ports free ones. */
-export async function startServe(dataDir: string, env: NodeJS.ProcessEnv = {}, flags: readonly string[] = []): Promise<Daemon> {
+export async function startServe(
+  dataDir: string,
+  env: NodeJS.ProcessEnv = {},
+  flags: readonly string[] = [],
+): Promise<Daemon> {
   const ports = ['archive', 'cart', 'ingest', 'proxy', 'catalog', 'admin'].flatMap((name) => [`--${name}-port`, '0']);
   return startDaemon(['serve', '--data-dir', dataDir, ...ports, ...flags], env);
 }
