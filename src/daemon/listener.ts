@@ -39,7 +39,8 @@ export class Listener {
     server.on('error', (error) => this.#log.error({ service, err: error }, 'server error'));
     this.#servers.push(server);
     const address = server.address();
-    if (address === null || typeof address === 'string') throw new PacificaError('internal', `${service} has no address`);
+    if (address === null || typeof address === 'string')
+      throw new PacificaError('internal', `${service} has no address`);
     return `http://${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
   }
 
@@ -78,7 +79,10 @@ function listenError(service: string, host: string, port: number, error: Error):
         cause: error,
       });
     case 'EACCES':
-      return new PacificaError('forbidden', `${what}: not allowed`, { hint: 'ports below 1024 need privileges', cause: error });
+      return new PacificaError('forbidden', `${what}: not allowed`, {
+        hint: 'ports below 1024 need privileges',
+        cause: error,
+      });
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
       return new PacificaError('invalid', `${what}: this machine has no such address`, { cause: error });

@@ -23,10 +23,15 @@ class ConfiguredConnection extends sqlite3.Database {
 }
 
 export interface DatabaseOptions {
+  /** make the SQLite file when there is none (default); else that is `not-found` */
+  create?: boolean;
   /** how many times a database that can not be reached is tried */
   connectAttempts?: number;
   /** ms between two tries */
   connectWait?: number;
+  /** told before each wait why the try failed */
+  onWait?: (reason: string) => void;
+  /** ends the waiting */
   signal?: AbortSignal;
 }
 
@@ -51,12 +56,14 @@ export class Database {
   }
 
   /**
-   * Connects. An SQLite file is made when there is none.
+   * Connects. Changes nothing in a database that is there.
    * @param url `sqlite:///absolute/path` or `postgres://user:password@host/name`
    * @throws PacificaError `unavailable` when it can not be reached, `forbidden` when the folder can not be written
    */
   static async open(url: string, options: DatabaseOptions = {}): Promise<Database> {
-    const database = url.startsWith('sqlite:') ? await Database.#sqlite(url) : Database.#postgres(url);
+    const database = url.startsWith('sqlite:')
+      ? await Database.#sqlite(url, options.create ?? true)
+      : Database.#postgres(url);
     const attempts = options.connectAttempts ?? 1;
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -71,13 +78,21 @@ export class Database {
             cause: error,
           });
         }
+        options.onWait?.(
+          `can not reach the database ${maskUrl(url)} (try ${attempt} of ${attempts}): ${messageOf(cause)}`,
+        );
         await sleep(options.connectWait ?? 1000, undefined, { signal: options.signal });
       }
     }
   }
 
-  static async #sqlite(url: string): Promise<Database> {
+  static async #sqlite(url: string, create: boolean): Promise<Database> {
     const file = decodeURIComponent(new URL(url).pathname);
+    if (!create && !existsSync(file)) {
+      throw new PacificaError('not-found', `there is no database ${file}`, {
+        hint: 'run "pacifica db sync" or start a daemon to make it, or choose another one with --data-dir',
+      });
+    }
     const folder = dirname(file);
     try {
       await mkdir(folder, { recursive: true });
@@ -109,8 +124,6 @@ export class Database {
 
   async #connect(): Promise<void> {
     await this.sequelize.authenticate();
-    // WAL is a property of the file: readers never wait for a writer, a writer never for readers
-    if (this.dialect === 'sqlite') await this.sequelize.query('PRAGMA journal_mode = WAL');
   }
 
   /**

@@ -39,7 +39,8 @@ export interface SchemaState {
 export async function schemaState(database: Database): Promise<SchemaState> {
   const tables = await database.tables();
   if (!tables.includes(JOURNAL)) {
-    const foreign = tables.some((table) => ORIGINAL_TABLES.has(table)) && !tables.some((table) => table.startsWith('pacifica_'));
+    const foreign =
+      tables.some((table) => ORIGINAL_TABLES.has(table)) && !tables.some((table) => table.startsWith('pacifica_'));
     return { state: foreign ? 'foreign' : 'empty', pending: migrations.map(({ name }) => name), unknown: [] };
   }
   const done = await executed(database);
@@ -56,6 +57,9 @@ export async function schemaState(database: Database): Promise<SchemaState> {
  */
 export async function syncSchema(database: Database): Promise<string[]> {
   refuseForeign(database, await schemaState(database));
+  // WAL is a property of the file: readers never wait for a writer, a writer never for readers. Not before the file is
+  // known to be ours.
+  if (database.dialect === 'sqlite') await database.sequelize.query('PRAGMA journal_mode = WAL');
   return database.write(async (transaction) => {
     // two processes that start at once on an empty database: the second one waits here and then finds nothing to do
     if (database.dialect === 'postgres') {
@@ -75,22 +79,34 @@ export async function requireSchema(database: Database): Promise<void> {
   refuseForeign(database, state);
   if (state.state === 'empty') await syncSchema(database);
   if (state.state === 'behind') {
-    throw new PacificaError('forbidden', `the database ${nameOf(database)} has an older schema (waiting: ${state.pending.join(', ')})`, {
-      hint: 'back it up, then run "pacifica db sync"',
-    });
+    throw new PacificaError(
+      'forbidden',
+      `the database ${nameOf(database)} has an older schema (waiting: ${state.pending.join(', ')})`,
+      {
+        hint: 'back it up, then run "pacifica db sync"',
+      },
+    );
   }
 }
 
 function refuseForeign(database: Database, { state, unknown }: SchemaState): void {
   if (state === 'ahead') {
-    throw new PacificaError('forbidden', `the database ${nameOf(database)} belongs to a newer pacifica (${unknown.join(', ')})`, {
-      hint: 'run the newer program, or go back to a backup of the database',
-    });
+    throw new PacificaError(
+      'forbidden',
+      `the database ${nameOf(database)} belongs to a newer pacifica (${unknown.join(', ')})`,
+      {
+        hint: 'run the newer program, or go back to a backup of the database',
+      },
+    );
   }
   if (state === 'foreign') {
-    throw new PacificaError('forbidden', `the database ${nameOf(database)} holds the tables of an original Pacifica service and none of ours`, {
-      hint: 'give pacifica a database of its own: set [database] url (or PACIFICA_DATABASE_URL) to another one',
-    });
+    throw new PacificaError(
+      'forbidden',
+      `the database ${nameOf(database)} holds the tables of an original Pacifica service and none of ours`,
+      {
+        hint: 'give pacifica a database of its own: set [database] url (or PACIFICA_DATABASE_URL) to another one',
+      },
+    );
   }
 }
 
@@ -110,11 +126,16 @@ function umzug(database: Database, transaction: Transaction): Umzug<{ transactio
     logger: undefined,
     storage: {
       async executed() {
-        await database.sequelize.query(`CREATE TABLE IF NOT EXISTS ${JOURNAL} (name VARCHAR(255) PRIMARY KEY)`, { transaction });
+        await database.sequelize.query(`CREATE TABLE IF NOT EXISTS ${JOURNAL} (name VARCHAR(255) PRIMARY KEY)`, {
+          transaction,
+        });
         return executed(database, transaction);
       },
       async logMigration({ name }) {
-        await database.sequelize.query(`INSERT INTO ${JOURNAL} (name) VALUES (?)`, { replacements: [name], transaction });
+        await database.sequelize.query(`INSERT INTO ${JOURNAL} (name) VALUES (?)`, {
+          replacements: [name],
+          transaction,
+        });
       },
       async unlogMigration() {
         throw new PacificaError('internal', 'migrations only go forward');

@@ -1,0 +1,106 @@
+import { type Logger, pino } from 'pino';
+import type { Config } from '../config/load.js';
+import { adminApp } from '../daemon/admin.js';
+import { isLoopback, Listener } from '../daemon/listener.js';
+import { PacificaError } from '../lib/errors.js';
+import { version } from '../lib/version.js';
+import { buildHouse, type ServiceName } from '../wiring.js';
+
+export interface DaemonOptions {
+  readonly config: Config;
+  /** services to run, with the port of each; 0 takes a free one */
+  readonly ports: ReadonlyMap<ServiceName, number>;
+  /** port of the health checks; none when absent */
+  readonly adminPort: number | undefined;
+  readonly host: string;
+  /** allow an address that other machines can reach, although there is no access control */
+  readonly insecure: boolean;
+  /** write the ready event as one line of JSON instead of a table */
+  readonly json: boolean;
+}
+
+/**
+ * Runs services until SIGTERM or SIGINT, then drains: no new requests, running ones finish, jobs are handed back.
+ * Logs go to stderr as JSON lines, the ready event to stdout. A second signal does not wait any longer.
+ * @throws PacificaError when it can not start
+ */
+export async function runDaemon({ config, ports, adminPort, host, insecure, json }: DaemonOptions): Promise<void> {
+  if (!isLoopback(host) && !insecure) {
+    throw new PacificaError(
+      'forbidden',
+      `${host} can be reached by other machines, and there is no access control yet`,
+      {
+        hint: 'listen on 127.0.0.1 behind a web server that checks users, or add --insecure when the network is trusted',
+      },
+    );
+  }
+  const destination = pino.destination({ fd: 2, sync: false });
+  const log = pino({ level: config.log.level, base: { pid: process.pid } }, destination);
+  const stop = new AbortController();
+  const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()));
+  const release = onSignals((signal) => {
+    log.info({ signal }, 'stopping');
+    stop.abort(new PacificaError('aborted', `stopped by ${signal} before it was ready`));
+  });
+  dieLoudly(log, () => destination.flushSync());
+
+  const listener = new Listener(log);
+  let house: Awaited<ReturnType<typeof buildHouse>> | undefined;
+  try {
+    house = await buildHouse({ config, log, services: [...ports.keys()], signal: stop.signal });
+    const urls: Record<string, string> = {};
+    for (const [service, port] of ports)
+      urls[service] = await listener.listen(service, house.handler(service), host, port);
+    if (adminPort !== undefined) {
+      const app = adminApp({ service: 'admin', log, debug: config.serve.debug }, { checks: house.checks });
+      urls.admin = await listener.listen('admin', app.callback(), host, adminPort);
+    }
+    stop.signal.throwIfAborted();
+    await house.start();
+    log.info({ urls, version }, 'ready');
+    process.stdout.write(
+      json ? `${JSON.stringify({ event: 'ready', pid: process.pid, urls })}\n` : table(urls, config),
+    );
+    await stopped;
+    // both at once: requests that run may take long, and other processes wait for the jobs
+    await Promise.all([listener.drain(config.serve.drain_timeout * 1000), house.handBack()]);
+    log.info('stopped');
+  } finally {
+    await listener.drain(0);
+    await house?.close();
+    release();
+    destination.flushSync();
+  }
+}
+
+function table(urls: Readonly<Record<string, string>>, config: Config): string {
+  const rows = Object.entries(urls).map(([service, url]) => `  ${service.padEnd(8)} ${url}\n`);
+  return `pacifica ${version} is ready, data in ${config.data.dir}\n${rows.join('')}Stop it with Ctrl-C.\n`;
+}
+
+/** @returns a function that stops listening to signals */
+function onSignals(stop: (signal: string) => void): () => void {
+  let asked = false;
+  const heard = (signal: NodeJS.Signals): void => {
+    if (asked) process.exit(130);
+    asked = true;
+    stop(signal);
+  };
+  process.on('SIGTERM', heard);
+  process.on('SIGINT', heard);
+  return () => {
+    process.off('SIGTERM', heard);
+    process.off('SIGINT', heard);
+  };
+}
+
+/** What nobody caught is a fault of ours in an unknown state: say it and end, the supervisor starts us again. */
+function dieLoudly(log: Logger, flush: () => void): void {
+  for (const event of ['uncaughtException', 'unhandledRejection']) {
+    process.on(event, (error: unknown) => {
+      log.fatal({ err: error }, event);
+      flush();
+      process.exit(1);
+    });
+  }
+}

@@ -1,0 +1,39 @@
+import type { SettingName } from '../config/load.js';
+import type { ServiceName } from '../wiring.js';
+import { BaseCommand } from './base-command.js';
+import { runDaemon } from './run-daemon.js';
+import { singleServiceFlags } from './serve-flags.js';
+
+/** The parsed flags of a daemon of one service. */
+export interface ServeFlags {
+  'admin-port': number | undefined;
+  insecure: boolean;
+  json: boolean;
+}
+
+/** A daemon of one service: `pacifica <service> serve`. */
+export abstract class ServeCommand extends BaseCommand {
+  static override flags = singleServiceFlags;
+
+  /** @param settings flags of this service alone, by the setting that they stand for */
+  protected async serve(
+    service: ServiceName,
+    flags: ServeFlags & Readonly<Record<string, unknown>>,
+    settings: Readonly<Record<string, SettingName>> = {},
+  ): Promise<void> {
+    const config = await this.configuration(flags, {
+      'data-dir': 'data.dir',
+      address: 'serve.host',
+      port: `serve.${service}_port`,
+      ...settings,
+    });
+    await runDaemon({
+      config,
+      ports: new Map([[service, config.serve[`${service}_port`]]]),
+      adminPort: flags['admin-port'],
+      host: config.serve.host,
+      insecure: flags.insecure,
+      json: flags.json,
+    });
+  }
+}

@@ -1,0 +1,26 @@
+import { Flags } from '@oclif/core';
+
+/** Flags of every command that works on the data folder of this machine. */
+export const dataDirFlag = {
+  'data-dir': Flags.string({ summary: 'Folder of everything that is kept', helpValue: 'DIR' }),
+};
+
+/** Flags of every daemon. */
+export const daemonFlags = {
+  ...dataDirFlag,
+  'admin-port': Flags.integer({ summary: 'Port for health checks', min: 0, max: 65535, helpValue: 'PORT' }),
+  insecure: Flags.boolean({ summary: 'Allow an address that other machines can reach' }),
+};
+
+/** Flags of a daemon of one service, with the short forms of the originals' commands. */
+export const singleServiceFlags = {
+  ...daemonFlags,
+  port: Flags.integer({
+    char: 'p',
+    summary: 'Port to listen on; 0 takes a free one',
+    min: 0,
+    max: 65535,
+    helpValue: 'PORT',
+  }),
+  address: Flags.string({ char: 'a', summary: 'Address to listen on', helpValue: 'HOST' }),
+};

@@ -1,0 +1,49 @@
+import { Flags } from '@oclif/core';
+import { BaseCommand } from '../cli/base-command.js';
+import { runDaemon } from '../cli/run-daemon.js';
+import { daemonFlags } from '../cli/serve-flags.js';
+import { services } from '../wiring.js';
+
+const port = (service: string) =>
+  Flags.integer({ summary: `Port of ${service}; 0 takes a free one`, min: 0, max: 65535, helpValue: 'PORT' });
+
+export default class Serve extends BaseCommand {
+  static override summary = 'Run all services in one process';
+  static override description = `Archive, cart, ingest, proxy and catalog on one data folder, with the jobs in the background.
+It runs until SIGTERM or Ctrl-C, and then lets running requests finish and hands its jobs back.`;
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --data-dir /srv/pacifica --json',
+  ];
+  static override flags = {
+    ...daemonFlags,
+    host: Flags.string({ summary: 'Address to listen on', helpValue: 'HOST' }),
+    'archive-port': port('the archive interface'),
+    'cart-port': port('the cart service'),
+    'ingest-port': port('the ingest service'),
+    'proxy-port': port('the proxy service'),
+    'catalog-port': port('the catalog'),
+  };
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(Serve);
+    const config = await this.configuration(flags, {
+      'data-dir': 'data.dir',
+      host: 'serve.host',
+      'archive-port': 'serve.archive_port',
+      'cart-port': 'serve.cart_port',
+      'ingest-port': 'serve.ingest_port',
+      'proxy-port': 'serve.proxy_port',
+      'catalog-port': 'serve.catalog_port',
+      'admin-port': 'serve.admin_port',
+    });
+    await runDaemon({
+      config,
+      ports: new Map(services.map((service) => [service, config.serve[`${service}_port`]])),
+      adminPort: config.serve.admin_port,
+      host: config.serve.host,
+      insecure: flags.insecure,
+      json: flags.json,
+    });
+  }
+}
