@@ -1,0 +1,79 @@
+import { inspect } from 'node:util';
+import { Command, Errors, Flags } from '@oclif/core';
+import { type Config, loadConfig, type SettingName } from '../config/load.js';
+import { renderError, renderJsonError, reportOf } from './error-report.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+
+/** What all commands share: `--config`, `--json`, `--debug`, how an error is shown, and which exit code it has. */
+export abstract class BaseCommand extends Command {
+  static override baseFlags = {
+    config: Flags.string({
+      char: 'c',
+      summary: 'Configuration file (INI)',
+      helpGroup: 'GLOBAL',
+      helpValue: 'FILE',
+    }),
+    json: Flags.boolean({ summary: 'Print JSON: one line for each thing; errors too', helpGroup: 'GLOBAL' }),
+    debug: Flags.boolean({ summary: 'Show causes of errors and every HTTP request on stderr', helpGroup: 'GLOBAL' }),
+  };
+
+  protected override async init(): Promise<void> {
+    await super.init();
+    // whoever reads our output has seen enough (head, less): nobody is left to tell anything
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(EXIT.done);
+    });
+    // a terminal or log that went away is no reason to stop the work
+    process.stderr.on('error', () => undefined);
+  }
+
+  /**
+   * Reads the configuration.
+   * @param flags the command's parsed flags; those named in `settings` overrule environment and file
+   * @param settings which flag stands for which setting: `{ 'archive-url': 'archive.url' }`
+   */
+  protected async configuration(
+    flags: Readonly<Record<string, unknown>>,
+    settings: Readonly<Record<string, SettingName>> = {},
+  ): Promise<Config> {
+    const given = Object.entries(settings).flatMap(([flag, name]) => {
+      const value = flags[flag];
+      return typeof value === 'string' || typeof value === 'number' ? [[name, String(value)] as const] : [];
+    });
+    return loadConfig({
+      flags: Object.fromEntries(given),
+      configFile: typeof flags.config === 'string' ? flags.config : undefined,
+      env: process.env,
+    });
+  }
+
+  /** Prints one line of JSON. */
+  protected printJson(value: unknown): void {
+    process.stdout.write(`${JSON.stringify(value)}\n`);
+  }
+
+  /** Prints text as it is. */
+  protected print(text: string): void {
+    process.stdout.write(text);
+  }
+
+  /** Shows an error and goes on; {@link Command.exit} ends the command afterwards. */
+  protected showError(error: unknown): ExitCode {
+    const report = reportOf(error, `${this.config.bin} ${this.id?.replaceAll(':', ' ') ?? ''} --help`);
+    const color = process.stderr.isTTY && process.env.NO_COLOR === undefined;
+    process.stderr.write(this.given('--json') ? renderJsonError(report) : renderError(report, color));
+    if (this.given('--debug')) process.stderr.write(`${inspect(error)}\n`);
+    return report.exit;
+  }
+
+  /** Whether a switch stands on the command line; works before, and when, parsing it failed. */
+  protected given(flag: '--json' | '--debug'): boolean {
+    const end = this.argv.indexOf('--');
+    return (end === -1 ? this.argv : this.argv.slice(0, end)).includes(flag);
+  }
+
+  protected override async catch(error: Error): Promise<never> {
+    if (error instanceof Errors.ExitError) throw error;
+    this.exit(this.showError(error));
+  }
+}

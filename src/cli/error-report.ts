@@ -1,0 +1,57 @@
+import { stripVTControlCharacters } from 'node:util';
+import { Errors } from '@oclif/core';
+import { messageOf, PacificaError } from '../lib/errors.js';
+import { type ExitCode, exitCodeOf } from './exit-codes.js';
+import { printable } from './text.js';
+
+/** What a person, or with `--json` a program, is told about a failure. */
+export interface ErrorReport {
+  /** stable name of the kind of failure: a code of PacificaError, or `usage` */
+  readonly code: string;
+  /** what went wrong with which thing, one line */
+  readonly message: string;
+  /** what can be done about it, one line */
+  readonly hint?: string;
+  readonly exit: ExitCode;
+}
+
+/** @param usage how to get help on the command, for errors of its flags and arguments: `pacifica archive put --help` */
+export function reportOf(error: unknown, usage: string): ErrorReport {
+  const exit = exitCodeOf(error);
+  if (error instanceof PacificaError) {
+    return {
+      code: error.code,
+      message: printable(error.message),
+      ...(error.hint !== undefined && { hint: printable(error.hint) }),
+      exit,
+    };
+  }
+  if (error instanceof Errors.CLIError)
+    return { code: 'usage', message: usageMessage(error), hint: `see ${usage}`, exit };
+  return { code: 'internal', message: printable(messageOf(error)), hint: '--debug shows more', exit };
+}
+
+/** One line of what oclif's parser says in several. */
+function usageMessage(error: Error): string {
+  if ('args' in error && Array.isArray(error.args) && error.message.startsWith('Missing')) {
+    const names = error.args.map((arg: { name: string }) => arg.name.toUpperCase());
+    return `missing argument ${names.join(', ')}`;
+  }
+  const lines = stripVTControlCharacters(error.message)
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !/^(See more help with|The following errors? occurred:)/.test(line))
+    .map((line) => line.replace(/^Missing required flag (\S+)$/, 'missing flag --$1'));
+  return printable(lines.join('; ').replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase()));
+}
+
+/** One or two lines for a terminal or a log. */
+export function renderError({ message, hint }: ErrorReport, color: boolean): string {
+  const label = color ? '\u001b[31mError:\u001b[39m' : 'Error:';
+  return `${label} ${message}\n${hint === undefined ? '' : ` Hint: ${hint}\n`}`;
+}
+
+/** One JSON line for a program. */
+export function renderJsonError(report: ErrorReport): string {
+  return `${JSON.stringify({ error: report })}\n`;
+}

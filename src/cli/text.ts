@@ -1,0 +1,51 @@
+/** Control characters, and those that turn the direction of the text around them. */
+const UNPRINTABLE = /[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu;
+
+/**
+ * Makes a text from outside safe to show: file names and messages of servers may hold escape sequences that a terminal
+ * would obey. Each control character becomes `\xNN`; a line break too, since a name is no place for one.
+ */
+export function printable(text: string): string {
+  return text.replace(UNPRINTABLE, (char) => `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`);
+}
+
+const graphemes = new Intl.Segmenter();
+const WIDE = /[\p{sc=Han}\p{sc=Hangul}\p{sc=Hiragana}\p{sc=Katakana}\p{Extended_Pictographic}]/u;
+
+/** @returns columns that a terminal gives to a text */
+function width(text: string): number {
+  // all of printable ASCII, which is nearly everything, without the segmenter
+  if (/^[ -~]*$/.test(text)) return text.length;
+  let columns = 0;
+  for (const { segment } of graphemes.segment(text)) columns += WIDE.test(segment) ? 2 : 1;
+  return columns;
+}
+
+/**
+ * Columns under their headings, the last one as wide as it is. Numbers stand to the right.
+ * @param rows cells as `headings`; a bigint or number is aligned to the right
+ */
+export function table(headings: readonly string[], rows: readonly (readonly (string | number | bigint)[])[]): string {
+  const texts = rows.map((row) => row.map((cell) => printable(String(cell))));
+  const widths = headings.map((heading, column) =>
+    texts.reduce((widest, row) => Math.max(widest, width(row[column] ?? '')), heading.length),
+  );
+  const right = headings.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] !== 'string'));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => {
+        const fill = ' '.repeat(Math.max(0, (widths[column] ?? 0) - width(cell)));
+        return right[column] === true ? fill + cell : cell + fill;
+      })
+      .join('  ')
+      .trimEnd();
+  return [headings, ...texts].map((cells) => `${line(cells)}\n`).join('');
+}
+
+/** Facts about one thing: a name and a value a line, values in one column. */
+export function facts(pairs: readonly (readonly [name: string, value: string | number | bigint | boolean])[]): string {
+  const widest = Math.max(...pairs.map(([name]) => name.length));
+  return pairs
+    .map(([name, value]) => `${`${name}:`.padEnd(widest + 1)} ${printable(String(value))}`.trimEnd() + '\n')
+    .join('');
+}
