@@ -1,0 +1,465 @@
+import { createHash } from 'node:crypto';
+import {
+  DataTypes,
+  type Model,
+  type ModelStatic,
+  Op,
+  QueryTypes,
+  type Transaction,
+  UniqueConstraintError,
+  type WhereOptions,
+} from 'sequelize';
+import { PacificaError } from '../../lib/errors.js';
+import type { Database } from './database.js';
+import { databaseWork } from './failure.js';
+
+/**
+ * Where a job really is. Each step leads to the one after it, and a job that is found in one after a crash goes on there:
+ * - `receiving`: its bundle comes in
+ * - `queued`: all of it is on disk; it is checked and its files go into the archive
+ * - `recording`: its files are in the archive, its metadata is recorded
+ * - `finishing`: all is safe; what it needed on the way is removed
+ * - `done`
+ * - `failing`: it can not pass; what became visible is taken back
+ * - `failed`
+ */
+export type IngestPhase = 'receiving' | 'queued' | 'recording' | 'finishing' | 'done' | 'failing' | 'failed';
+
+/** Phases in which somebody has to call the job's handler. */
+const WORK: readonly IngestPhase[] = ['queued', 'recording', 'finishing', 'failing'];
+
+export interface IngestJob {
+  readonly id: number;
+  readonly kind: 'upload' | 'move';
+  /** who sent it */
+  readonly user: string;
+  readonly state: string;
+  readonly task: string;
+  /** 0 to 100 */
+  readonly taskPercent: number;
+  /** what went wrong; what it waits for while state is OK */
+  readonly exception: string;
+  readonly complete: boolean;
+  /** ms since 1970 */
+  readonly created: number;
+  /** ms since 1970, of the last progress */
+  readonly updated: number;
+  readonly phase: IngestPhase;
+  /** whether a failed job still has its data, so that it can be tried again */
+  readonly kept: boolean;
+  /** the run that may change this row; every other one is refused */
+  readonly runId: string | null;
+  /** where that run is: machine and process */
+  readonly process: string | null;
+  readonly pid: number | null;
+  /** ms since 1970, of that run's last sign of life */
+  readonly beat: number;
+  /** number of its files */
+  readonly members: number;
+  /** total of their sizes */
+  readonly bytes: number;
+  /** file n of the job (from 0) has id `firstFileId + n`, unless it has one of its own; null before ids are taken */
+  readonly firstFileId: number | null;
+}
+
+/** One file of a job, or something else in its bundle that must not be there. */
+export interface IngestMember {
+  /** number in the bundle, from 0 */
+  readonly position: number;
+  /** `data/...`, cleaned */
+  readonly path: string;
+  /** bytes */
+  readonly size: number;
+  /** ms since 1970 */
+  readonly mtime: number;
+  /** of the bytes that came; null when they were not hashed yet */
+  readonly hashtype: string | null;
+  readonly hashsum: string | null;
+  /** what is wrong with it by itself; such a member has no bytes with us */
+  readonly problem: string | null;
+  /** whether the metadata names it; known after the check */
+  readonly named: boolean;
+  /** its own archive id, where the one by its position was taken */
+  readonly fileId: number | null;
+  /** for a move: where the file lies, an absolute path */
+  readonly source: string | null;
+  /** for a move: permission bits that the file had there */
+  readonly mode: number | null;
+}
+
+export type NewMember = Pick<IngestMember, 'position' | 'path' | 'size' | 'mtime'> &
+  Partial<Pick<IngestMember, 'hashtype' | 'hashsum' | 'problem' | 'source'>>;
+
+/** What a run may change of its job. */
+export type JobChanges = Partial<
+  Pick<
+    IngestJob,
+    | 'state'
+    | 'task'
+    | 'taskPercent'
+    | 'exception'
+    | 'complete'
+    | 'phase'
+    | 'kept'
+    | 'runId'
+    | 'members'
+    | 'bytes'
+    | 'firstFileId'
+  >
+>;
+
+/** A run of this process. */
+export interface RunIdentity {
+  readonly runId: string;
+  readonly process: string;
+  readonly pid: number;
+}
+
+/** PostgreSQL hands out BIGINT as text, SQLite BOOLEAN as 0 and 1. */
+type Stored<T> = {
+  [K in keyof T]: T[K] extends boolean
+    ? boolean | number
+    : T[K] extends number
+      ? number | string
+      : T[K] extends number | null
+        ? number | string | null
+        : T[K];
+};
+type JobRow = Stored<IngestJob>;
+type JobModel = Model<JobRow> & JobRow;
+type MemberRow = Stored<IngestMember> & { jobId: number; pathKey: string };
+type MemberModel = Model<MemberRow> & MemberRow;
+
+/** Rows a statement (platform: larger ones stall the event loop). */
+export const BATCH = 500;
+/** rows of a finished job that are removed in one transaction */
+const REMOVE_BATCH = 10_000;
+
+/**
+ * The ingest jobs and their files. Whoever works on a job holds it by a run id; each of its writes names that id and
+ * throws `aborted` when the job is no longer its own, so that a process that was believed dead can change nothing.
+ * What may pass is `unavailable`.
+ */
+export class IngestJobs {
+  readonly #database: Database;
+  readonly #jobs: ModelStatic<JobModel>;
+  readonly #members: ModelStatic<MemberModel>;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#jobs = defineJobs(database);
+    this.#members = defineMembers(database);
+  }
+
+  /** @returns false when there is a job of this id already */
+  async insert(job: Pick<IngestJob, 'id' | 'kind' | 'user'>, run: RunIdentity): Promise<boolean> {
+    const now = Date.now();
+    const row: JobRow = {
+      ...job,
+      ...run,
+      state: 'OK',
+      task: 'UPLOADING',
+      taskPercent: 0,
+      exception: '',
+      complete: false,
+      created: now,
+      updated: now,
+      phase: 'receiving',
+      kept: false,
+      beat: now,
+      members: 0,
+      bytes: 0,
+      firstFileId: null,
+    };
+    try {
+      await this.#write((transaction) => this.#jobs.create(row, { transaction }));
+      return true;
+    } catch (error) {
+      if (error instanceof UniqueConstraintError) return false;
+      throw error;
+    }
+  }
+
+  /** @returns undefined when there is none */
+  async find(id: number): Promise<IngestJob | undefined> {
+    const row = await databaseWork(() => this.#jobs.findOne({ where: { id }, raw: true }));
+    return row === null ? undefined : jobOf(row);
+  }
+
+  /** Newest first. @param filter.since ms since 1970, by time of creation */
+  async list(filter: { state?: string; since?: number; limit: number }): Promise<IngestJob[]> {
+    const where: WhereOptions<JobRow> = {
+      ...(filter.state !== undefined && { state: filter.state }),
+      ...(filter.since !== undefined && { created: { [Op.gte]: filter.since } }),
+    };
+    const rows = await databaseWork(() =>
+      this.#jobs.findAll({ where, order: [['id', 'DESC']], limit: filter.limit, raw: true }),
+    );
+    return rows.map(jobOf);
+  }
+
+  /** Jobs of some phases in the order of their ids, at most {@link BATCH} after the job `after`. */
+  async inPhase(phases: readonly IngestPhase[], after: number): Promise<IngestJob[]> {
+    const where = { phase: [...phases], id: { [Op.gt]: after } };
+    const rows = await databaseWork(() =>
+      this.#jobs.findAll({ where, order: [['id', 'ASC']], limit: BATCH, raw: true }),
+    );
+    return rows.map(jobOf);
+  }
+
+  /**
+   * Makes a job that waits for work this run's own, whoever had it before.
+   * @returns undefined when there is nothing to do for it
+   */
+  async claim(id: number, run: RunIdentity): Promise<IngestJob | undefined> {
+    return this.#take({ id, phase: [...WORK] }, run);
+  }
+
+  /**
+   * Makes a job this run's own whose own run gave no sign of life since `job` was read.
+   * @returns undefined when it did meanwhile
+   */
+  async takeOver({ id, phase, beat }: IngestJob, run: RunIdentity): Promise<IngestJob | undefined> {
+    return this.#take({ id, phase, beat }, run);
+  }
+
+  /** Makes a failed job that has its data this run's own. @returns undefined when it is no such job */
+  async takeFailed(id: number, run: RunIdentity): Promise<IngestJob | undefined> {
+    return this.#take({ id, phase: 'failed', kept: true }, run);
+  }
+
+  /** Changes what get_state tells, by hand; whatever ran for the job can change nothing any more. @returns whether there is such a job */
+  async force(id: number, changes: JobChanges): Promise<boolean> {
+    const values = { ...changes, runId: null, updated: Date.now() };
+    const [count] = await this.#write((transaction) => this.#jobs.update(values, { where: { id }, transaction }));
+    return count > 0;
+  }
+
+  /** Changes a job that this run holds. */
+  async update(id: number, runId: string, changes: JobChanges): Promise<void> {
+    const now = Date.now();
+    await this.#held(id, runId, { ...changes, updated: now, beat: now });
+  }
+
+  /** Gives a sign of life. */
+  async beat(id: number, runId: string): Promise<void> {
+    await this.#held(id, runId, { beat: Date.now() });
+  }
+
+  /** Removes a job that came to nothing, as if it had never been. */
+  async remove(id: number, runId: string): Promise<void> {
+    await this.removeMembers(id, runId);
+    await this.#held(id, runId, {}, async (transaction) => {
+      await this.#jobs.destroy({ where: { id }, transaction });
+    });
+  }
+
+  /** Adds files, at most {@link BATCH}. */
+  async addMembers(id: number, runId: string, members: readonly NewMember[]): Promise<void> {
+    const rows = members.map((member) => ({
+      hashtype: null,
+      hashsum: null,
+      problem: null,
+      source: null,
+      ...member,
+      jobId: id,
+      pathKey: pathKey(member.path),
+      named: false,
+      fileId: null,
+      mode: null,
+    }));
+    await this.#held(id, runId, {}, async (transaction) => {
+      await this.#members.bulkCreate(rows, { transaction });
+    });
+  }
+
+  /** Files in the order of the bundle, at most {@link BATCH} after position `after`. */
+  async membersAfter(id: number, after: number): Promise<IngestMember[]> {
+    return this.#findMembers({ jobId: id, position: { [Op.gt]: after } }, BATCH);
+  }
+
+  /** Files by their paths, of which there are at most {@link BATCH}. */
+  async membersByPath(id: number, paths: readonly string[]): Promise<IngestMember[]> {
+    return this.#findMembers({ jobId: id, pathKey: paths.map(pathKey) });
+  }
+
+  /** Marks files as named by the metadata. */
+  async markNamed(id: number, runId: string, positions: readonly number[]): Promise<void> {
+    await this.#held(id, runId, {}, async (transaction) => {
+      await this.#members.update({ named: true }, { where: { jobId: id, position: [...positions] }, transaction });
+    });
+  }
+
+  /** Takes the marks of an earlier run away. */
+  async clearNamed(id: number, runId: string): Promise<void> {
+    await this.#held(id, runId, {}, async (transaction) => {
+      await this.#members.update({ named: false }, { where: { jobId: id, named: true }, transaction });
+    });
+  }
+
+  /** Members that can't be taken, the first `limit` of them; those with a problem of their own, and those that the metadata does not name. */
+  async faultyMembers(id: number, limit: number): Promise<{ members: IngestMember[]; count: number }> {
+    const where = { jobId: id, [Op.or]: [{ problem: { [Op.ne]: null } }, { named: false }] };
+    const members = await this.#findMembers(where, limit);
+    const count = members.length < limit ? members.length : await databaseWork(() => this.#members.count({ where }));
+    return { members, count };
+  }
+
+  /** Paths that are in the bundle more than once, the first `limit` of them. */
+  async pathsTwice(id: number, limit: number): Promise<string[]> {
+    const rows = await databaseWork(() =>
+      this.#database.sequelize.query<{ path: string }>(
+        `SELECT MIN(path) AS path FROM pacifica_ingest_member WHERE job_id = :id
+         GROUP BY path_key HAVING COUNT(*) > 1 ORDER BY MIN(position) LIMIT :limit`,
+        { type: QueryTypes.SELECT, replacements: { id, limit } },
+      ),
+    );
+    return rows.map(({ path }) => path);
+  }
+
+  /** Changes one file. */
+  async updateMember(
+    id: number,
+    runId: string,
+    position: number,
+    changes: Partial<Pick<IngestMember, 'hashtype' | 'hashsum' | 'fileId' | 'size' | 'mtime' | 'mode'>>,
+  ): Promise<void> {
+    await this.#held(id, runId, {}, async (transaction) => {
+      await this.#members.update(changes, { where: { jobId: id, position }, transaction });
+    });
+  }
+
+  /** Removes what is known of a job's files, some thousands at a time so that others may write meanwhile. */
+  async removeMembers(id: number, runId: string): Promise<void> {
+    const last = await databaseWork(() =>
+      this.#members.findOne({ where: { jobId: id }, order: [['position', 'DESC']], raw: true }),
+    );
+    if (last === null) return;
+    for (let end = REMOVE_BATCH; end < Number(last.position) + 1 + REMOVE_BATCH; end += REMOVE_BATCH) {
+      await this.#held(id, runId, {}, async (transaction) => {
+        await this.#members.destroy({ where: { jobId: id, position: { [Op.lt]: end } }, transaction });
+      });
+    }
+  }
+
+  async #take(where: WhereOptions<JobRow> & { id: number }, run: RunIdentity): Promise<IngestJob | undefined> {
+    const row = await this.#write(async (transaction) => {
+      const [count] = await this.#jobs.update({ ...run, beat: Date.now() }, { where, transaction });
+      return count === 0 ? null : this.#jobs.findOne({ where: { id: where.id }, raw: true, transaction });
+    });
+    return row === null ? undefined : jobOf(row);
+  }
+
+  async #findMembers(where: WhereOptions<MemberRow>, limit?: number): Promise<IngestMember[]> {
+    const rows = await databaseWork(() =>
+      this.#members.findAll({ where, order: [['position', 'ASC']], limit, raw: true }),
+    );
+    return rows.map(memberOf);
+  }
+
+  async #held(
+    id: number,
+    runId: string,
+    changes: Partial<JobRow>,
+    also?: (transaction: Transaction) => Promise<void>,
+  ): Promise<void> {
+    await this.#write(async (transaction) => {
+      // an update even where nothing changes: it locks the row, so that nobody takes the job over in between
+      const values = Object.keys(changes).length === 0 ? { runId } : changes;
+      const [count] = await this.#jobs.update(values, { where: { id, runId }, transaction });
+      if (count === 0) throw new PacificaError('aborted', `ingest job ${id} is no longer this run's own`);
+      await also?.(transaction);
+    });
+  }
+
+  async #write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return databaseWork(() => this.#database.write(work));
+  }
+}
+
+function pathKey(path: string): string {
+  return createHash('sha1').update(path).digest('hex');
+}
+
+function jobOf(row: JobRow): IngestJob {
+  return {
+    ...row,
+    id: Number(row.id),
+    taskPercent: Number(row.taskPercent),
+    complete: Boolean(row.complete),
+    created: Number(row.created),
+    updated: Number(row.updated),
+    kept: Boolean(row.kept),
+    pid: maybe(row.pid),
+    beat: Number(row.beat),
+    members: Number(row.members),
+    bytes: Number(row.bytes),
+    firstFileId: maybe(row.firstFileId),
+  };
+}
+
+function memberOf(row: MemberRow): IngestMember {
+  return {
+    ...row,
+    position: Number(row.position),
+    size: Number(row.size),
+    mtime: Number(row.mtime),
+    named: Boolean(row.named),
+    fileId: maybe(row.fileId),
+    mode: maybe(row.mode),
+  };
+}
+
+function maybe(value: number | string | null): number | null {
+  return value === null ? null : Number(value);
+}
+
+function defineJobs({ sequelize }: Database): ModelStatic<JobModel> {
+  return sequelize.define<JobModel>(
+    'IngestJob',
+    {
+      id: { type: DataTypes.BIGINT, primaryKey: true },
+      kind: DataTypes.STRING,
+      user: { type: DataTypes.TEXT, field: 'user_name' },
+      state: DataTypes.STRING,
+      task: DataTypes.STRING,
+      taskPercent: { type: DataTypes.DOUBLE, field: 'task_percent' },
+      exception: DataTypes.TEXT,
+      complete: DataTypes.BOOLEAN,
+      created: DataTypes.BIGINT,
+      updated: DataTypes.BIGINT,
+      phase: DataTypes.STRING,
+      kept: DataTypes.BOOLEAN,
+      runId: { type: DataTypes.STRING, field: 'run_id' },
+      process: DataTypes.STRING,
+      pid: DataTypes.INTEGER,
+      beat: DataTypes.BIGINT,
+      members: DataTypes.BIGINT,
+      bytes: DataTypes.BIGINT,
+      firstFileId: { type: DataTypes.BIGINT, field: 'first_file_id' },
+    },
+    { tableName: 'pacifica_ingest_job', timestamps: false },
+  );
+}
+
+function defineMembers({ sequelize }: Database): ModelStatic<MemberModel> {
+  return sequelize.define<MemberModel>(
+    'IngestMember',
+    {
+      jobId: { type: DataTypes.BIGINT, primaryKey: true, field: 'job_id' },
+      position: { type: DataTypes.BIGINT, primaryKey: true },
+      path: DataTypes.TEXT,
+      pathKey: { type: DataTypes.STRING, field: 'path_key' },
+      size: DataTypes.BIGINT,
+      mtime: DataTypes.DOUBLE,
+      hashtype: DataTypes.STRING,
+      hashsum: DataTypes.STRING,
+      problem: DataTypes.TEXT,
+      named: DataTypes.BOOLEAN,
+      fileId: { type: DataTypes.BIGINT, field: 'file_id' },
+      source: DataTypes.TEXT,
+      mode: DataTypes.INTEGER,
+    },
+    { tableName: 'pacifica_ingest_member', timestamps: false },
+  );
+}
