@@ -21,6 +21,10 @@ export interface CatalogFile {
   readonly ctime: string;
   /** job id of the ingest that brought it */
   readonly transaction: number;
+  /** when it was taken out of the catalog; absent or null while it is in */
+  readonly deleted?: string | null;
+  /** `created`, `updated`, `encoding`, `suspense_date`, and what else the uploader said of it */
+  readonly [extra: string]: unknown;
 }
 
 /** Query of `files`: all given fields must match. */
@@ -32,6 +36,9 @@ export interface FileQuery {
   hashtype?: string;
   /** any case of letters */
   hashsum?: string;
+  mimetype?: string;
+  /** only ids less than this: reads a long list piece by piece, whatever is added meanwhile */
+  below?: number;
   /** at most that many, 1-based page `page`; both optional */
   limit?: number;
   page?: number;
@@ -69,6 +76,49 @@ export interface Metadata {
   ingest(metadata: readonly MetadataEntry[], user: string): Promise<void>;
   /** Finds files; newest first, empty when there are none. */
   files(query: FileQuery): Promise<CatalogFile[]>;
+}
+
+/** A key that some transaction or file has a value for. */
+export interface CatalogKey {
+  readonly _id: number;
+  readonly key: string;
+  readonly created: string;
+}
+
+/** A transaction without its files; those are found by `files({ transaction })`. */
+export interface CatalogTransaction {
+  readonly _id: number;
+  readonly submitter: unknown;
+  readonly project: unknown;
+  readonly instrument: unknown;
+  readonly created: string;
+  readonly updated: string;
+  /** a key that was given twice has its last value, as with the originals */
+  readonly keyValues: Readonly<Record<string, string>>;
+}
+
+export interface KeyQuery {
+  _id?: number;
+  key?: string;
+  /** only ids greater than this: reads a long list piece by piece */
+  above?: number;
+  limit?: number;
+  page?: number;
+}
+
+/** Optional: what metadata can be asked beside files. Ours can; a remote service is asked itself. */
+export interface Lookups {
+  /** Finds keys, the oldest first. */
+  keys(query: KeyQuery): Promise<CatalogKey[]>;
+  /** @throws PacificaError `not-found` */
+  transaction(id: number): Promise<CatalogTransaction>;
+  /** @returns the key/values of each file that has some */
+  fileKeyValues(files: readonly number[]): Promise<Map<number, { key: string; value: string }[]>>;
+}
+
+/** @returns whether it can be asked for keys and transactions */
+export function hasLookups(metadata: Metadata): metadata is Metadata & Lookups {
+  return 'transaction' in metadata;
 }
 
 /** The three services that the originals had beside the four: embedded in our database, or each over HTTP. */

@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto';
+import { setImmediate as letOthersRun } from 'node:timers/promises';
+import { normalizeHash } from '../lib/digest.js';
+import { messageOf, PacificaError } from '../lib/errors.js';
+import { safePath } from '../lib/safe-path.js';
+import type { MetadataEntry } from './catalog.js';
+import { REQUIRED, transactionValue } from './entries.js';
+import { normalizeTime } from './times.js';
+
+/** entries that are looked at before others get a turn */
+const TURN = 1000;
+/** characters of a key; as in the originals' table, and what an index of PostgreSQL takes */
+const MAX_KEY = 255;
+
+/**
+ * Top-level types of IANA's registry (media-types), and `chemical`, which the type tables of Debian give to molecule files.
+ */
+const MEDIA_TYPES: ReadonlySet<string> = new Set([
+  'application',
+  'audio',
+  'chemical',
+  'example',
+  'font',
+  'haptics',
+  'image',
+  'message',
+  'model',
+  'multipart',
+  'text',
+  'video',
+]);
+
+/** Keys of a `Files` entry that are ours to say, not the uploader's. */
+const OWN_KEYS: ReadonlySet<string> = new Set([
+  'destinationTable',
+  '_id',
+  'name',
+  'subdir',
+  'size',
+  'hashtype',
+  'hashsum',
+  'mimetype',
+  'mtime',
+  'ctime',
+  'transaction',
+  'created',
+  'updated',
+  'deleted',
+]);
+
+export interface FileRecord {
+  /** undefined before ids were given out */
+  readonly id: number | undefined;
+  readonly name: string;
+  readonly subdir: string;
+  readonly size: number;
+  readonly hashtype: string;
+  readonly hashsum: string;
+  readonly mimetype: string;
+  /** undefined when the uploader did not say */
+  readonly mtime: string | undefined;
+  readonly ctime: string | undefined;
+  readonly extra: Readonly<Record<string, unknown>>;
+}
+
+export interface KeyValue {
+  readonly key: string;
+  readonly value: string;
+}
+
+/** A metadata document, checked and brought to one form. */
+export interface TransactionRecord {
+  /** undefined before it was given out */
+  readonly id: number | undefined;
+  readonly submitter: unknown;
+  readonly project: unknown;
+  readonly instrument: unknown;
+  readonly files: readonly FileRecord[];
+  readonly keyValues: readonly KeyValue[];
+  /** `reference` is what `file_id` said: the file's id, or one of the uploader's own */
+  readonly fileKeyValues: readonly (KeyValue & { readonly reference: unknown })[];
+  /** entries of tables that we do not know */
+  readonly others: readonly MetadataEntry[];
+}
+
+/**
+ * Checks a metadata document and takes it apart.
+ * @throws PacificaError `invalid` naming the entry and what is wrong with it
+ */
+export async function readTransaction(metadata: readonly MetadataEntry[]): Promise<TransactionRecord> {
+  const files: FileRecord[] = [];
+  const keyValues: KeyValue[] = [];
+  const fileKeyValues: (KeyValue & { reference: unknown })[] = [];
+  const others: MetadataEntry[] = [];
+  const seen = new Map<string, string>();
+  for (const [index, entry] of metadata.entries()) {
+    if (index % TURN === TURN - 1) await letOthersRun();
+    const where = `metadata entry ${index} (${entry.destinationTable})`;
+    if (entry.destinationTable === 'Files') files.push(readFile(entry, index));
+    else if (entry.destinationTable === 'TransactionKeyValue') keyValues.push(readKeyValue(entry, where));
+    else if (entry.destinationTable === 'FileKeyValue') {
+      fileKeyValues.push({ ...readKeyValue(entry, where), reference: entry.file_id });
+    } else if (!entry.destinationTable.startsWith('Transactions.')) others.push(entry);
+    else requireSingle(entry, seen, where);
+  }
+  requireDistinctIds(files);
+  const [submitter, project, instrument] = REQUIRED.map((attribute) => transactionValue(metadata, attribute) ?? null);
+  const id = transactionValue(metadata, '_id');
+  if (id !== undefined && !isId(id))
+    throw new PacificaError('invalid', `Transactions._id ${show(id)} is not an integer`);
+  return { id, submitter, project, instrument, files, keyValues, fileKeyValues, others };
+}
+
+function readFile(entry: MetadataEntry, index: number): FileRecord {
+  const named = typeof entry.name === 'string' ? `, ${show(entry.name)}` : '';
+  const where = `metadata entry ${index} (Files${named})`;
+  const fault = (what: string, hint?: string): PacificaError =>
+    new PacificaError('invalid', `${where}: ${what}`, { hint });
+  const { name, subdir = '', size, hashtype, hashsum, mimetype } = entry;
+  if (typeof name !== 'string' || name.includes('/')) throw fault(`name ${show(name)} is not a file name`);
+  if (typeof subdir !== 'string') throw fault(`subdir ${show(subdir)} is not a folder`);
+  if (!isId(size)) throw fault(`size ${show(size)} is not a number of bytes`);
+  if (typeof mimetype !== 'string' || !isMediaType(mimetype)) {
+    throw fault(`mimetype ${show(mimetype)} is not known`, 'use one like text/plain or application/octet-stream');
+  }
+  if (typeof hashtype !== 'string') throw fault(`hashtype ${show(hashtype)} is not known`);
+  if (typeof hashsum !== 'string') throw fault(`hashsum ${show(hashsum)} is not a hash`);
+  // a text may be the uploader's own temporary id; it is replaced before the file is stored
+  if (typeof entry._id === 'number' && !isId(entry._id)) throw fault(`_id ${show(entry._id)} is not an integer`);
+  const parts = subdir.split('/').filter((part) => part !== '' && part !== '.');
+  try {
+    const { type, sum } = normalizeHash(hashtype, hashsum);
+    return {
+      id: typeof entry._id === 'number' ? entry._id : undefined,
+      name: safePath(name),
+      subdir: parts.length === 0 ? '' : safePath(parts.join('/')),
+      size,
+      hashtype: type,
+      hashsum: sum,
+      mimetype,
+      mtime: readTime(entry, 'mtime'),
+      ctime: readTime(entry, 'ctime'),
+      extra: Object.fromEntries(Object.entries(entry).filter(([key]) => !OWN_KEYS.has(key))),
+    };
+  } catch (error) {
+    throw fault(messageOf(error), error instanceof PacificaError ? error.hint : undefined);
+  }
+}
+
+function readTime(entry: MetadataEntry, key: 'mtime' | 'ctime'): string | undefined {
+  const value = entry[key];
+  if (value === undefined || value === null) return undefined;
+  const time = normalizeTime(value);
+  if (time === undefined) {
+    throw new PacificaError('invalid', `${key} ${show(value)} is not a time`, {
+      hint: 'write it like 2016-11-29T14:09:05',
+    });
+  }
+  return time;
+}
+
+function readKeyValue(entry: MetadataEntry, where: string): KeyValue {
+  const { key, value } = entry;
+  if (typeof key !== 'string' || key === '' || key.length > MAX_KEY || key.includes('\0')) {
+    throw new PacificaError('invalid', `${where}: key ${show(key)} is not 1 to ${MAX_KEY} characters`);
+  }
+  return { key, value: readScalar(value, where) };
+}
+
+function readScalar(value: unknown, where: string): string {
+  if (typeof value === 'string' && !value.includes('\0')) return value;
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (value === null) return '';
+  throw new PacificaError('invalid', `${where}: value ${show(value)} is not a text or a number`);
+}
+
+/** Which of two values counts would be anybody's guess. */
+function requireSingle({ destinationTable, value }: MetadataEntry, seen: Map<string, string>, where: string): void {
+  const text = readScalar(value, where);
+  const before = seen.get(destinationTable);
+  if (before !== undefined && before !== text) {
+    throw new PacificaError('invalid', `${where}: there are two values, ${show(before)} and ${show(text)}`);
+  }
+  seen.set(destinationTable, text);
+}
+
+function requireDistinctIds(files: readonly FileRecord[]): void {
+  const seen = new Set<number>();
+  for (const { id } of files) {
+    if (id === undefined) continue;
+    if (seen.has(id)) throw new PacificaError('invalid', `two Files entries have the _id ${id}`);
+    seen.add(id);
+  }
+}
+
+function isMediaType(mimetype: string): boolean {
+  const [top = '', subtype = ''] = mimetype.toLowerCase().split('/', 2);
+  return MEDIA_TYPES.has(top) && subtype !== '' && !mimetype.includes('\0');
+}
+
+function isId(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function show(value: unknown): string {
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
+  return text.length > 200 ? `${text.slice(0, 200)}...` : text;
+}
+
+/**
+ * @returns a digest of what a metadata document says: the same for the same entries in any order, with their keys in any
+ * order
+ */
+export async function digestOf(metadata: readonly MetadataEntry[]): Promise<string> {
+  const entries: string[] = [];
+  for (const [index, entry] of metadata.entries()) {
+    if (index % TURN === TURN - 1) await letOthersRun();
+    entries.push(sha256(JSON.stringify(sorted(entry))));
+  }
+  return sha256(entries.sort().join('\n'));
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  const keys = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(keys.map(([key, inner]) => [key, sorted(inner)]));
+}
