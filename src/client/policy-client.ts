@@ -1,0 +1,44 @@
+import { PacificaError } from '../lib/errors.js';
+import { HttpClient, retrying, ServiceError } from './http.js';
+
+/** The policy service over HTTP: an original one, or our catalog (wire.md, other services). */
+export class PolicyClient {
+  readonly #http = new HttpClient('the policy service');
+  readonly #url: string;
+  readonly #userHeader: string;
+
+  /**
+   * @param ingestUrl URL of the check itself, like `http://127.0.0.1:8181/ingest`
+   * @param userHeader name of the header that carries the user
+   */
+  constructor(ingestUrl: string, userHeader: string) {
+    this.#url = ingestUrl;
+    this.#userHeader = userHeader;
+  }
+
+  /**
+   * Asks whether `user` may ingest this.
+   * @throws PacificaError `forbidden` with the service's reason, or what may pass
+   */
+  async check(metadata: readonly object[], user: string): Promise<void> {
+    const body = JSON.stringify(metadata);
+    const headers = { 'content-type': 'application/json', [this.#userHeader]: user };
+    const answer = await retrying(async () => {
+      try {
+        const response = await this.#http.expect([200], { method: 'POST', url: this.#url, headers, body });
+        return await response.json();
+      } catch (error) {
+        if (!(error instanceof ServiceError) || error.status !== 412) throw error;
+        throw new PacificaError('forbidden', error.message, { cause: error });
+      }
+    });
+    // some page of a web server in between is no permission
+    if ((answer as { status?: unknown } | null)?.status !== 'success') {
+      throw new PacificaError('bad-gateway', `the policy service at ${this.#url} answered ${JSON.stringify(answer)}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#http.close();
+  }
+}
