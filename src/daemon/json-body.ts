@@ -12,7 +12,8 @@ export async function readJsonBody(request: IncomingMessage, limit: number): Pro
   if (announced > limit) throw tooLarge(limit);
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // leaving the loop must not cut the connection: the answer is still to go out on it
+  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
     length += chunk.length;
     if (length > limit) throw tooLarge(limit);
     chunks.push(chunk);
