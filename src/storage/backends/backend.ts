@@ -24,6 +24,16 @@ export interface StoredFile extends RandomReader {
   readonly status: FileStatus;
 }
 
+/** A file that is complete and that nobody can see yet. */
+export interface Written {
+  /** length in bytes */
+  readonly size: number;
+  /** modification time that it will have, ms since 1970 */
+  readonly mtimeMs: number;
+  /** the etag that it will have, where the storage knows it beforehand */
+  readonly etag?: string;
+}
+
 export interface PutOptions {
   /** announced length in bytes; a body of another length is refused with `invalid` */
   size?: number;
@@ -35,7 +45,7 @@ export interface PutOptions {
    * Called when all bytes are written and before they become visible. When it throws, nothing becomes visible.
    * The place to compare digests and to record what is about to appear.
    */
-  beforeVisible?: (written: { size: number }) => Promise<void> | void;
+  beforeVisible?: (written: Written) => Promise<void> | void;
   /** stops the write; nothing becomes visible */
   signal?: AbortSignal;
 }
@@ -52,6 +62,7 @@ export interface StorageBackend {
   /**
    * Stores the bytes of `body` as file `id`, whole or not at all: after a failure, a crash or a power cut the old file
    * is there, or none. When it resolves, bytes, name and times are on stable storage. Leaves no litter when it throws.
+   * Pieces of `body` must not be changed after they were handed over.
    */
   put(id: ArchiveId, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<FileStatus>;
   /** Opens a file for reading. Close it. A file that is on tape is `not-ready`. */

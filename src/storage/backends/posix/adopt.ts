@@ -1,0 +1,116 @@
+import { constants, type BigIntStats } from 'node:fs';
+import { access, type FileHandle, lstat, open, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { syncFolder } from '../../../lib/durable-write.js';
+import { PacificaError, systemCode } from '../../../lib/errors.js';
+import { READ_SIZE } from '../../../lib/random-reader.js';
+import type { FileStatus, PutOptions } from '../backend.js';
+import { fileStatus, isMissing, written } from './posix-file.js';
+import { storageError } from './storage-error.js';
+
+export interface AdoptTarget {
+  /** where the file is to be */
+  readonly path: string;
+  readonly beforeVisible: PutOptions['beforeVisible'];
+  /** gives the finished file at `from` its place, durably */
+  show(from: string): Promise<void>;
+  /** stores bytes instead, where the file itself can not be had */
+  put(
+    body: AsyncIterable<Uint8Array>,
+    options: Required<Pick<PutOptions, 'size' | 'mtimeMs' | 'beforeVisible'>>,
+  ): Promise<FileStatus>;
+}
+
+/**
+ * Makes a file of this machine one of the archive: by a new name where it can, else by a copy. Until it has its place
+ * the source stays as it was.
+ */
+export async function adoptFile(source: string, target: AdoptTarget): Promise<FileStatus> {
+  const file = await openSource(source);
+  try {
+    const stats = await file.stat({ bigint: true });
+    if (!stats.isFile()) throw new PacificaError('invalid', `${source} is not a regular file`);
+    await requireRemovable(source);
+    // a second name elsewhere would let others write to a file of the archive
+    if (stats.nlink === 1n && (await rename(source, file, stats, target))) {
+      return fileStatus(await file.stat({ bigint: true }), target.path);
+    }
+    const status = await target.put(readAll(file), {
+      size: Number(stats.size),
+      mtimeMs: Number(stats.mtimeNs) / 1e6,
+      async beforeVisible(copy) {
+        const now = await file.stat({ bigint: true });
+        if (now.size !== stats.size || now.mtimeNs !== stats.mtimeNs) {
+          throw new PacificaError('integrity', `${source} was changed while it was copied`);
+        }
+        await target.beforeVisible?.(copy);
+      },
+    });
+    await unlink(source);
+    await syncFolder(dirname(source));
+    return status;
+  } finally {
+    await file.close();
+  }
+}
+
+async function openSource(source: string): Promise<FileHandle> {
+  try {
+    // without O_NONBLOCK the open of a pipe would wait for ever
+    return await open(source, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (systemCode(error) === 'ELOOP' || systemCode(error) === 'ENXIO') {
+      throw new PacificaError('invalid', `${source} is not a regular file`, { cause: error });
+    }
+    if (isMissing(error)) throw new PacificaError('not-found', `there is no file ${source}`, { cause: error });
+    if (systemCode(error) === 'EACCES') {
+      throw new PacificaError('forbidden', `${source} can not be read`, { cause: error });
+    }
+    throw storageError(error, `can not open ${source}`);
+  }
+}
+
+async function requireRemovable(source: string): Promise<void> {
+  try {
+    await access(dirname(source), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw new PacificaError('forbidden', `${source} can not be taken out of its folder`, {
+      hint: 'let the user that the archive runs as write that folder',
+      cause: error,
+    });
+  }
+}
+
+/** @returns false when it can not be had that way: another file system, or not ours to make read-only */
+async function rename(source: string, file: FileHandle, stats: BigIntStats, target: AdoptTarget): Promise<boolean> {
+  try {
+    await file.chmod(0o444);
+  } catch (error) {
+    if (systemCode(error) === 'EPERM') return false;
+    throw error;
+  }
+  try {
+    await target.beforeVisible?.(written(stats));
+    await file.sync();
+    const named = await lstat(source, { bigint: true });
+    if (named.ino !== stats.ino || named.dev !== stats.dev) {
+      throw new PacificaError('integrity', `${source} was replaced while it was taken in`);
+    }
+    await target.show(source);
+  } catch (error) {
+    await file.chmod(Number(stats.mode) & 0o7777);
+    if (systemCode(error) === 'EXDEV') return false;
+    throw error;
+  }
+  await syncFolder(dirname(source));
+  return true;
+}
+
+async function* readAll(file: FileHandle): AsyncGenerator<Buffer> {
+  for (let position = 0; ;) {
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(READ_SIZE), 0, READ_SIZE, position);
+    if (bytesRead === 0) return;
+    position += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+}

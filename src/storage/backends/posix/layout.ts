@@ -1,0 +1,32 @@
+import { join } from 'node:path';
+import { type ArchiveId, id2filename, isNumericId } from '../../../lib/archive-id.js';
+import { PacificaError } from '../../../lib/errors.js';
+
+/** Our own folder below the root. No id begins with a dot, so no file of the archive can be in its way. */
+export const OWN_FOLDER = '.pacifica';
+
+/** Where the file of an id lies below the root. */
+export class Layout {
+  readonly root: string;
+  readonly #useId2filename: boolean;
+
+  /** @param root absolute path */
+  constructor(root: string, useId2filename: boolean) {
+    this.root = root;
+    this.#useId2filename = useId2filename;
+  }
+
+  /**
+   * @returns absolute path
+   * @throws PacificaError `invalid` for a plain name where ids must be numbers
+   */
+  path(id: ArchiveId): string {
+    if (!this.#useId2filename) return join(this.root, id);
+    if (!isNumericId(id)) {
+      throw new PacificaError('invalid', `archive id "${id}" is not a number`, {
+        hint: 'this archive spreads files by number (use_id2filename): ids are integers here',
+      });
+    }
+    return join(this.root, id2filename(BigInt(id)));
+  }
+}

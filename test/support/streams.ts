@@ -1,0 +1,25 @@
+import { createHash } from 'node:crypto';
+
+/** @returns the bytes as a stream of pieces of `size` bytes */
+export async function* piecesOf(bytes: Uint8Array, size = 64 * 1024): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+  return Promise.resolve();
+}
+
+/** Reads a stream to its end. */
+export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of stream) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+export function sha1(bytes: Uint8Array): string {
+  return createHash('sha1').update(bytes).digest('hex');
+}
+
+/** As `expect(...).toEqual(...)`, which takes seconds for a megabyte. */
+export function expectSame(got: Uint8Array, wanted: Uint8Array): void {
+  if (Buffer.compare(got, wanted) === 0) return;
+  const at = got.findIndex((byte, index) => byte !== wanted[index]);
+  throw new Error(`${got.length} bytes came, ${wanted.length} were wanted; they differ from byte ${at} on`);
+}
