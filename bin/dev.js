@@ -1,4 +1,8 @@
 #!/usr/bin/env -S node --import tsx
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { execute } from '@oclif/core';
 
-await execute({ development: true, dir: import.meta.url });
+const pjson = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+pjson.oclif.commands.target = './commands';
+await execute({ loadOptions: { root: fileURLToPath(new URL('../src', import.meta.url)), pjson } });

@@ -3,6 +3,7 @@ import { Command, Errors, Flags } from '@oclif/core';
 import { type Config, loadConfig, type SettingName } from '../config/load.js';
 import { renderError, renderJsonError, reportOf } from './error-report.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { printable } from './text.js';
 
 /** What all commands share: `--config`, `--json`, `--debug`, how an error is shown, and which exit code it has. */
 export abstract class BaseCommand extends Command {
@@ -55,6 +56,11 @@ export abstract class BaseCommand extends Command {
   /** Prints text as it is. */
   protected print(text: string): void {
     process.stdout.write(text);
+  }
+
+  /** Tells about something that is left as it is. */
+  protected warning(text: string): void {
+    process.stderr.write(`Warning: ${printable(text)}\n`);
   }
 
   /** Shows an error and goes on; {@link Command.exit} ends the command afterwards. */

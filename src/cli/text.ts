@@ -49,3 +49,8 @@ export function facts(pairs: readonly (readonly [name: string, value: string | n
     .map(([name, value]) => `${`${name}:`.padEnd(widest + 1)} ${printable(String(value))}`.trimEnd() + '\n')
     .join('');
 }
+
+/** Joins the lines of a paragraph, for texts of commands: help breaks lines where the terminal ends. */
+export function paragraphs(text: string): string {
+  return text.replace(/(?<!\n)\n(?!\n)/g, ' ');
+}

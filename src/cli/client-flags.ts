@@ -1,0 +1,42 @@
+import { Flags } from '@oclif/core';
+import type { SettingName } from '../config/load.js';
+
+// Flags that several client commands have: one name, one letter, one meaning.
+
+const SERVICES = {
+  archive: 'Archive interface',
+  cart: 'Cart service',
+  ingest: 'Ingest service',
+  proxy: 'Proxy service',
+} as const;
+
+type Service = keyof typeof SERVICES;
+
+function urlFlag(service: Service) {
+  return Flags.string({
+    summary: `${SERVICES[service]} to talk to, instead of PACIFICA_${service.toUpperCase()}_URL`,
+    helpGroup: 'GLOBAL',
+    helpValue: 'URL',
+  });
+}
+
+export const archiveUrl = { 'archive-url': urlFlag('archive') };
+export const cartUrl = { 'cart-url': urlFlag('cart') };
+export const ingestUrl = { 'ingest-url': urlFlag('ingest') };
+export const proxyUrl = { 'proxy-url': urlFlag('proxy') };
+
+/** Which setting each of these flags stands for. */
+export const URL_SETTINGS: Readonly<Record<string, SettingName>> = {
+  'archive-url': 'archive.url',
+  'cart-url': 'cart.url',
+  'ingest-url': 'ingest.url',
+  'proxy-url': 'proxy.url',
+};
+
+export const outputFlag = {
+  output: Flags.string({
+    char: 'o',
+    summary: 'Write to this file; it appears when it is whole and checked',
+    helpValue: 'FILE',
+  }),
+};

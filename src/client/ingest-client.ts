@@ -1,0 +1,153 @@
+import { PacificaError } from '../lib/errors.js';
+import type { Bundle } from './bundle.js';
+import { HttpClient, type HttpRequest, type HttpResponse, retrying } from './http.js';
+import { poll, type PollOptions } from './poll.js';
+import { speaksOfHash } from './speaks-of-hash.js';
+
+/** ms that the service may take to answer after the last byte: it makes a bundle of any size durable first */
+const ANSWER_TIMEOUT = 30 * 60_000;
+/** the task that asks whether the user may do this, and the one that comes last (wire.md, ingest part) */
+const POLICY_TASK = 'Policy Validation';
+const LAST_TASK = 'ingest metadata';
+
+/** A job's state record (wire.md, ingest part), with what the service adds to it. */
+export interface JobState {
+  readonly job_id: number | string;
+  readonly state: string;
+  readonly task: string;
+  /** per cent of the task, as text */
+  readonly task_percent: string;
+  /** what went wrong, empty when nothing did */
+  readonly exception: string;
+  readonly [key: string]: unknown;
+}
+
+/** Talks to an ingest service: ours or an original one. */
+export class IngestClient {
+  readonly #http = new HttpClient('the ingest service');
+  readonly #url: string;
+  readonly #signal: AbortSignal | undefined;
+
+  /** @param url base URL without a slash at its end */
+  constructor(url: string, options: { signal?: AbortSignal } = {}) {
+    this.#url = url;
+    this.#signal = options.signal;
+  }
+
+  /** Waits until the service answers at all, 30 s at most: before work that can not be done twice. */
+  async reach(): Promise<void> {
+    await retrying(
+      async () => {
+        const response = await this.#request({ method: 'GET' }, '/');
+        if (response.status >= 500) throw await this.#http.serviceError(response);
+        await response.discard();
+      },
+      { signal: this.#signal },
+    );
+  }
+
+  /**
+   * Sends a bundle, once: a second try could make a second job of it.
+   * @param onBytes told how many bytes of the bundle went out
+   */
+  async upload(bundle: Bundle, onBytes?: (bytes: number) => void): Promise<JobState> {
+    let sent = 0;
+    async function* counted(): AsyncGenerator<Uint8Array> {
+      for await (const chunk of bundle.stream()) {
+        yield chunk;
+        sent += chunk.length;
+        onBytes?.(chunk.length);
+      }
+    }
+    try {
+      // /upload is what deployed clients use; services that know /ingest know it too
+      return await this.#job(
+        {
+          method: 'POST',
+          headers: { 'content-type': 'application/octet-stream' },
+          body: counted(),
+          size: bundle.size,
+          headersTimeout: ANSWER_TIMEOUT,
+        },
+        '/upload',
+      );
+    } catch (error) {
+      throw sent === bundle.size ? withDoubt(error) : error;
+    }
+  }
+
+  /** Sends the metadata of files that lie on the server already, once. @param metadata JSON text */
+  async move(metadata: string | Buffer): Promise<JobState> {
+    const headers = { 'content-type': 'application/json' };
+    return this.#job({ method: 'POST', headers, body: metadata, headersTimeout: ANSWER_TIMEOUT }, '/move');
+  }
+
+  /**
+   * Asks once how far a job is.
+   * @throws PacificaError `not-found`
+   */
+  async state(job: string): Promise<JobState> {
+    return this.#job({ method: 'GET' }, `/get_state?job_id=${encodeURIComponent(job)}`);
+  }
+
+  async close(): Promise<void> {
+    await this.#http.close();
+  }
+
+  async #job(request: Omit<HttpRequest, 'url'>, path: string): Promise<JobState> {
+    const response = await this.#request(request, path);
+    if (response.status !== 200) throw await this.#http.serviceError(response);
+    const record = await response.json();
+    if (isJobState(record)) return record;
+    throw new PacificaError('bad-gateway', `the ingest service at ${response.url} answered no job state`);
+  }
+
+  #request(request: Omit<HttpRequest, 'url'>, path: string): Promise<HttpResponse> {
+    return this.#http.request({ ...request, url: `${this.#url}${path}`, signal: this.#signal });
+  }
+}
+
+/** @returns whether nothing more will happen to a job: what deployed clients go by (wire.md, ingest part) */
+export function jobEnded({ state, task, task_percent }: JobState): boolean {
+  return state !== 'OK' || (task === LAST_TASK && Number(task_percent) === 100);
+}
+
+/**
+ * Waits for the end of a job.
+ * @returns its last state
+ * @throws PacificaError `not-found`, {@link jobFailure}
+ */
+export async function waitForJob(client: IngestClient, job: string, options: PollOptions<JobState>): Promise<JobState> {
+  const state = await poll(() => client.state(job), jobEnded, options);
+  if (state.state !== 'OK') throw jobFailure(state);
+  return state;
+}
+
+/** The error of a job that failed: `forbidden` when policy refused it, `integrity` when a hash was wrong. */
+export function jobFailure({ job_id, task, exception }: JobState): PacificaError {
+  const code = task === POLICY_TASK ? 'forbidden' : speaksOfHash(exception) ? 'integrity' : 'internal';
+  // original services send a Python stack; its last line says what was wrong
+  const why = exception.trimEnd().split('\n').at(-1)?.trim() ?? '';
+  return new PacificaError(
+    code,
+    `job ${job_id} failed in "${task}": ${why === '' ? 'the service does not say why' : why}`,
+  );
+}
+
+function isJobState(value: unknown): value is JobState {
+  if (typeof value !== 'object' || value === null) return false;
+  const record = value as Readonly<Record<string, unknown>>;
+  return (
+    ['number', 'string'].includes(typeof record.job_id) &&
+    ['state', 'task', 'task_percent', 'exception'].every((key) => typeof record[key] === 'string')
+  );
+}
+
+/** All bytes went out, and then the connection broke: the service may have taken them. */
+function withDoubt(error: unknown): unknown {
+  if (!(error instanceof PacificaError) || !['unavailable', 'timeout'].includes(error.code)) return error;
+  return new PacificaError(error.code, `${error.message}, after the whole bundle was sent`, {
+    hint: 'the service may have a job for it: look for its files before you send it again',
+    cause: error,
+  });
+}
