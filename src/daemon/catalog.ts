@@ -88,9 +88,7 @@ export function catalogApp(options: AppOptions, parts: CatalogParts): Koa {
     const id = parseInteger('the transaction id', ctx.params.id ?? '', 0);
     const lookup = lookups(metadata);
     const transaction = await lookup.transaction(id);
-    ctx.type = 'application/json';
-    ctx.respond = false;
-    await sendStream(ctx.res, transactionInfo(lookup, transaction));
+    await sendJson(ctx, transactionInfo(lookup, transaction));
   });
 
   const app = createApp(options);
@@ -192,9 +190,14 @@ async function sendList(ctx: Koa.Context, pages: AsyncGenerator<object[]>): Prom
     ctx.body = rows;
     return;
   }
+  await sendJson(ctx, listText(rows, pages));
+}
+
+async function sendJson(ctx: Koa.Context, text: AsyncIterable<Uint8Array>): Promise<void> {
+  ctx.status = 200;
   ctx.type = 'application/json';
   ctx.respond = false;
-  await sendStream(ctx.res, listText(rows, pages));
+  await sendStream(ctx.res, text);
 }
 
 async function* listText(first: readonly object[], rest: AsyncIterable<readonly object[]>): AsyncGenerator<Buffer> {

@@ -125,16 +125,20 @@ export class TransactionTables {
   constructor(database: Database) {
     this.#database = database;
     const { sequelize } = database;
-    const key = { type: DataTypes.BIGINT, primaryKey: true };
-    const place = { type: DataTypes.INTEGER, primaryKey: true };
     const { BIGINT, INTEGER, TEXT } = DataTypes;
-    const pair = { transaction_id: key, position: place, key_id: INTEGER, value: TEXT };
+    // Sequelize writes into the objects that it is given, so each model gets its own
+    const pair = () => ({
+      transaction_id: { type: BIGINT, primaryKey: true },
+      position: { type: INTEGER, primaryKey: true },
+      key_id: INTEGER,
+      value: TEXT,
+    });
     const define = <M extends Model>(
       name: string,
       columns: Parameters<typeof sequelize.define<M>>[1],
     ): ModelStatic<M> => sequelize.define<M>(name, columns, { tableName: name, timestamps: false });
     this.#transactions = define<StoredModel<TransactionRow>>('pacifica_transaction', {
-      id: key,
+      id: { type: BIGINT, primaryKey: true },
       submitter: TEXT,
       project: TEXT,
       instrument: TEXT,
@@ -145,7 +149,7 @@ export class TransactionTables {
       completed: BIGINT,
     });
     this.#files = define<StoredModel<FileRow>>('pacifica_file', {
-      id: key,
+      id: { type: BIGINT, primaryKey: true },
       transaction_id: BIGINT,
       name: TEXT,
       subdir: TEXT,
@@ -164,9 +168,9 @@ export class TransactionTables {
       key: TEXT,
       created: BIGINT,
     });
-    this.#keyValues = define<StoredModel<KeyValueRow>>('pacifica_transaction_key_value', pair);
+    this.#keyValues = define<StoredModel<KeyValueRow>>('pacifica_transaction_key_value', pair());
     this.#fileKeyValues = define<StoredModel<FileKeyValueRow>>('pacifica_file_key_value', {
-      ...pair,
+      ...pair(),
       file_id: BIGINT,
       reference: TEXT,
     });

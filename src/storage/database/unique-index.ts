@@ -1,9 +1,7 @@
-import { QueryTypes, type Transaction } from 'sequelize';
 import { PacificaError } from '../../lib/errors.js';
 import type { Database } from './database.js';
 
 interface Request {
-  readonly mode: string;
   readonly count: number;
   readonly resolve: (start: number) => void;
   readonly reject: (error: unknown) => void;
@@ -11,11 +9,12 @@ interface Request {
 
 /**
  * The counters of the unique ids: table `pacifica_unique_index`, for each mode the number that is handed out next.
- * Requests that come while a transaction is under way share the next one: the disk is waited for once, not once each.
+ * Requests that come while a statement is under way share the next one: the disk is waited for once, not once each.
  */
 export class UniqueIndex {
   readonly #database: Database;
-  #waiting: Request[] = [];
+  /** requests by mode */
+  readonly #waiting = new Map<string, Request[]>();
   #working = false;
 
   constructor(database: Database) {
@@ -28,7 +27,9 @@ export class UniqueIndex {
    */
   async take(mode: string, count: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ mode, count, resolve, reject });
+      const requests = this.#waiting.get(mode);
+      if (requests === undefined) this.#waiting.set(mode, [{ count, resolve, reject }]);
+      else requests.push({ count, resolve, reject });
       void this.#work();
     });
   }
@@ -36,15 +37,16 @@ export class UniqueIndex {
   async #work(): Promise<void> {
     if (this.#working) return;
     this.#working = true;
-    while (this.#waiting.length > 0) {
-      const requests = this.#waiting;
-      this.#waiting = [];
+    for (const [mode, requests] of this.#waiting) {
+      this.#waiting.delete(mode);
       try {
-        const next = await this.#advance(totals(requests));
-        for (const { mode, count, resolve } of requests) {
-          const start = next.get(mode) ?? 0;
-          next.set(mode, start + count);
+        let start = await this.#advance(
+          mode,
+          requests.reduce((sum, { count }) => sum + count, 0),
+        );
+        for (const { count, resolve } of requests) {
           resolve(start);
+          start += count;
         }
       } catch (error) {
         for (const { reject } of requests) reject(error);
@@ -53,42 +55,18 @@ export class UniqueIndex {
     this.#working = false;
   }
 
-  /** @returns for each mode the first of the numbers that were taken */
-  async #advance(counts: ReadonlyMap<string, number>): Promise<Map<string, number>> {
-    return this.#database.write(async (transaction) => {
-      const starts = new Map<string, number>();
-      // in one order everywhere, so that two processes never wait for each other's rows
-      for (const mode of [...counts.keys()].sort()) {
-        const count = counts.get(mode) ?? 0;
-        const next = await this.#add(mode, count, transaction);
-        if (next > Number.MAX_SAFE_INTEGER) {
-          throw new PacificaError('forbidden', `the numbers of mode ${JSON.stringify(mode)} are used up`);
-        }
-        starts.set(mode, next - count);
-      }
-      return starts;
-    });
-  }
-
-  /** The upsert locks the row until the transaction ends, so what is read after it is ours. @returns the new `next` */
-  async #add(mode: string, count: number, transaction: Transaction): Promise<number> {
-    const { sequelize } = this.#database;
-    await sequelize.query(
-      `INSERT INTO pacifica_unique_index (mode, next) VALUES (:mode, 1 + :count)
-       ON CONFLICT (mode) DO UPDATE SET next = pacifica_unique_index.next + :count`,
-      { replacements: { mode, count }, transaction },
+  /** @returns the first of the numbers that were taken */
+  async #advance(mode: string, count: number): Promise<number> {
+    const [row] = await this.#database.writeStatement<{ next: number | string }>(
+      `INSERT INTO pacifica_unique_index (mode, next) VALUES ($mode, 1 + CAST($count AS BIGINT))
+       ON CONFLICT (mode) DO UPDATE SET next = pacifica_unique_index.next + CAST($count AS BIGINT)
+       WHERE pacifica_unique_index.next + CAST($count AS BIGINT) <= ${Number.MAX_SAFE_INTEGER}
+       RETURNING next`,
+      { mode, count },
     );
-    const [row] = await sequelize.query<{ next: number | string }>(
-      'SELECT next FROM pacifica_unique_index WHERE mode = :mode',
-      { type: QueryTypes.SELECT, replacements: { mode }, transaction },
-    );
-    if (row === undefined) throw new PacificaError('internal', `the counter of mode ${JSON.stringify(mode)} is gone`);
-    return Number(row.next);
+    if (row === undefined) {
+      throw new PacificaError('forbidden', `the numbers of mode ${JSON.stringify(mode)} are used up`);
+    }
+    return Number(row.next) - count;
   }
-}
-
-function totals(requests: readonly Request[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { mode, count } of requests) counts.set(mode, (counts.get(mode) ?? 0) + count);
-  return counts;
 }
