@@ -66,6 +66,8 @@ export function createApp({ service, log, debug }: AppOptions): Koa {
       }
       ctx.respond = true;
       for (const name of ctx.res.getHeaderNames()) {
+        // with 416 it tells the length of the file
+        if (status === 416 && name === 'content-range') continue;
         if (/^(content-|etag|last-modified|accept-ranges|cache-control)/i.test(name)) ctx.remove(name);
       }
       ctx.status = status;
