@@ -26,6 +26,11 @@ export interface Archive {
   stage(ids: readonly ArchiveId[]): Promise<void>;
   /** Takes in a file that lies on the archive's machine (wire: PATCH). `forbidden` outside the folders that the site allows. */
   move(id: ArchiveId, path: string, options?: Pick<PutOptions, 'mode'>): Promise<void>;
+  /**
+   * Present when the files that {@link move} takes lie on this machine, where the caller can read them: checks that the
+   * site lets this path be moved in, without looking at the file. `forbidden` otherwise.
+   */
+  checkMove?(path: string): Promise<void>;
   delete(id: ArchiveId): Promise<void>;
   /** Files written before their ids are known; in the archive's own file system where that is local. */
   readonly drafts: Drafts;

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, type Dispatcher, request } from 'undici';
+import { backoff } from '../lib/backoff.js';
 import {
   type ErrorCode,
   mayPass,
@@ -54,14 +55,17 @@ export class ServiceError extends PacificaError {
   readonly status: number;
   /** ms that the service asks us to wait before the next try */
   readonly retryAfter: number | undefined;
+  /** the server's own, for whoever looks for the fault; empty in production, never shown to people */
+  readonly traceback: string;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: PacificaErrorOptions & { status: number; retryAfter?: number },
+    options: PacificaErrorOptions & { status: number; retryAfter?: number; traceback?: string },
   ) {
     super(code, message, options);
     this.status = options.status;
+    this.traceback = options.traceback ?? '';
     this.retryAfter = options.retryAfter;
   }
 }
@@ -119,14 +123,18 @@ export class HttpClient {
    */
   async serviceError(response: HttpResponse): Promise<ServiceError> {
     const { status } = response;
-    const said = await errorMessage(response);
+    const { message: said, traceback } = await errorDetails(response);
     const where = `${this.#service} at ${response.url}`;
     const code = codeOf(status);
     const message =
       status >= 500 || said === undefined
         ? `${where} answered ${status}${said === undefined ? '' : `: ${said}`}`
         : said;
-    return new ServiceError(code, message, { status, retryAfter: retryAfter(response.header('retry-after')) });
+    return new ServiceError(code, message, {
+      status,
+      retryAfter: retryAfter(response.header('retry-after')),
+      traceback,
+    });
   }
 
   /** Cuts all connections. */
@@ -261,16 +269,19 @@ function codeOf(status: number): ErrorCode {
   }
 }
 
-async function errorMessage(response: HttpResponse): Promise<string | undefined> {
+async function errorDetails(response: HttpResponse): Promise<{ message?: string; traceback?: string }> {
   try {
     const text = await readText(response.body, ERROR_BODY_LIMIT);
-    if (text === undefined) return undefined;
+    if (text === undefined) return {};
     const body: unknown = JSON.parse(text);
-    if (typeof body !== 'object' || body === null || !('message' in body)) return undefined;
-    return typeof body.message === 'string' && body.message !== '' ? body.message : undefined;
+    if (typeof body !== 'object' || body === null) return {};
+    return {
+      message: 'message' in body && typeof body.message === 'string' && body.message !== '' ? body.message : undefined,
+      traceback: 'traceback' in body && typeof body.traceback === 'string' ? body.traceback : undefined,
+    };
   } catch {
     // the status alone has to do
-    return undefined;
+    return {};
   }
 }
 
@@ -294,9 +305,7 @@ function retryAfter(value: string | undefined): number | undefined {
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }
 
-/** ms: first pause between two tries, and the longest */
-const FIRST_PAUSE = 100;
-const LONGEST_PAUSE = 5000;
+const PAUSES = { first: 100, longest: 5000 };
 
 export interface RetryOptions {
   /** ms after which no new try is begun; 30 s when absent */
@@ -312,12 +321,12 @@ export interface RetryOptions {
  */
 export async function retrying<T>(work: () => Promise<T>, options: RetryOptions = {}): Promise<T> {
   const deadline = performance.now() + (options.budgetMs ?? 30_000);
-  for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+  for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
       const asked = error instanceof ServiceError ? (error.retryAfter ?? 0) : 0;
-      const delay = Math.max(asked, pause * (0.5 + Math.random() / 2));
+      const delay = Math.max(asked, backoff(attempt, PAUSES));
       if (!mayPass(error) || options.signal?.aborted === true || performance.now() + delay > deadline) throw error;
       await sleep(delay, undefined, { signal: options.signal }).catch(() => {
         throw error;

@@ -1,5 +1,6 @@
+import { randomBytes } from 'node:crypto';
 import { constants, writeSync } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from './errors.js';
 
@@ -173,4 +174,17 @@ export async function makeFolder(path: string): Promise<void> {
     await syncFolder(dirname(made));
     if (made === first) return;
   }
+}
+
+/** Writes a small file as a whole: whoever reads it sees the old text or the new one, also after a power cut. */
+export async function writeFileDurably(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}`;
+  try {
+    await writeFile(temporary, text, { flag: 'wx', flush: true });
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
 }

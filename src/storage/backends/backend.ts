@@ -84,6 +84,10 @@ export interface StorageBackend {
 
 /** Optional: files that lie on a local file system, so that others can link or sendfile them. */
 export interface LocalPaths {
+  /** the folder that holds everything */
+  readonly root: string;
+  /** a folder below it whose files are none of the archive's */
+  readonly ownFolder: string;
   /** @returns the absolute path of a file that is there now; `not-found` otherwise */
   localPath(id: ArchiveId): Promise<string>;
 }
