@@ -77,6 +77,15 @@ const PASSING_SYSTEM: ReadonlySet<string> = new Set([
   'UND_ERR_SOCKET',
 ]);
 
+/**
+ * Databases that are away, starting, stopping, overloaded, or that let another transaction go first: SQLSTATE classes
+ * and conditions of PostgreSQL (its appendix "Error Codes"), result codes of SQLite.
+ */
+const PASSING_DATABASE = /^(08...|57P0[123]|53[023]00|40001|40P01|55P03|SQLITE_BUSY|SQLITE_LOCKED)$/;
+
+/** Sequelize's errors of a connection that can not be had, and the driver's of one that breaks; none has a code. */
+const PASSING_CONNECTION = /^SequelizeConnection|^SequelizeTimeoutError$|^Connection terminated/;
+
 /** @returns the errno name or library code of an error (`ENOENT`, ...), undefined when it has none */
 export function systemCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined;
@@ -87,7 +96,11 @@ export function systemCode(error: unknown): string | undefined {
 export function mayPass(error: unknown): boolean {
   if (error instanceof PacificaError) return PASSING.has(error.code);
   const code = systemCode(error);
-  return code !== undefined && PASSING_SYSTEM.has(code);
+  if (code !== undefined && (PASSING_SYSTEM.has(code) || PASSING_DATABASE.test(code))) return true;
+  if (!(error instanceof Error)) return false;
+  if (PASSING_CONNECTION.test(error.name) || PASSING_CONNECTION.test(error.message)) return true;
+  // Sequelize's wrapper around the driver's error
+  return 'parent' in error && error.parent !== error && mayPass(error.parent);
 }
 
 /** @returns a one-line text for any thrown value */

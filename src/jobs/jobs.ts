@@ -1,0 +1,396 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agenda, type Job, type JobNotification, toJobId } from 'agenda';
+import type { Logger } from 'pino';
+import { backoff } from '../lib/backoff.js';
+import { mayPass, messageOf, PacificaError } from '../lib/errors.js';
+import type { JobHandler, JobKind, JobQueue } from '../lib/job-queue.js';
+import type { Database } from '../storage/database/database.js';
+import { backendFor, type QueueBackend } from './backend.js';
+import { FaultLog } from './fault-log.js';
+import { LeasedRepository } from './leased-repository.js';
+import { Leases, type Lease } from './leases.js';
+import type { JobData } from './store.js';
+import { Wakeups } from './wakeups.js';
+
+/** waits between the tries of a job */
+const RETRY = { first: 1000, longest: 300_000 };
+
+/** ms that a health check waits for the backend */
+const HEALTH_TIMEOUT = 5000;
+
+/** ms between two removals of finished jobs, at most */
+const TIDY_EVERY = 600_000;
+
+export interface JobsOptions {
+  /** the database of the domain */
+  readonly database: Database;
+  /** `postgres://...`, `mongodb://...`, or empty for the database */
+  readonly url: string;
+  /** what does the work; read when {@link Jobs.start} is called */
+  readonly handlers: ReadonlyMap<JobKind, JobHandler>;
+  /** ms after which the jobs of a worker that died are taken over. Clocks of machines must agree much better than this. */
+  readonly lockLifetimeMs: number;
+  /** jobs of one kind that this process runs at a time; of some kinds more or less */
+  readonly concurrency: number;
+  readonly concurrencyOf?: Readonly<Partial<Record<JobKind, number>>>;
+  /** ms that finished jobs are kept to be looked at; 0 removes those that succeeded at once. Default: a day */
+  readonly keepFinishedMs?: number;
+  /** ms between two looks for jobs that nobody told of. Default: half of the lock's lifetime */
+  readonly pollMs?: number;
+  /** ms that {@link Jobs.stop} waits for handlers to leave. Default: 5 s */
+  readonly stopTimeoutMs?: number;
+  /** false: jobs are put here and run elsewhere */
+  readonly work: boolean;
+  /** how many times a backend that can not be reached is tried at start, and the ms between. Default: once */
+  readonly connectAttempts?: number;
+  readonly connectWait?: number;
+  readonly log: Logger;
+}
+
+/** What happened to jobs of one kind in this process. */
+export interface JobCounts {
+  started: number;
+  succeeded: number;
+  /** for good */
+  failed: number;
+  /** failed, and will be tried again */
+  retried: number;
+  /** given back undone when the process stopped */
+  handedBack: number;
+  /** another worker took the job over while it ran here, or it was cancelled */
+  lost: number;
+}
+
+/**
+ * Connects the queue of background jobs. Work begins with {@link Jobs.start}.
+ * @throws PacificaError `invalid` for a URL of no known kind, `unavailable` when the backend can not be reached
+ */
+export async function openJobQueue(options: JobsOptions): Promise<Jobs> {
+  const faults = new FaultLog(options.log);
+  const backend = await backendFor({
+    database: options.database,
+    url: options.url,
+    log: options.log,
+    onError: (error) => faults.report('lost a connection of the job queue', error),
+  });
+  const attempts = options.connectAttempts ?? 1;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await backend.connect();
+      break;
+    } catch (error) {
+      if (attempt >= attempts) {
+        await backend.close().catch(() => undefined);
+        throw new PacificaError('unavailable', `can not reach the job queue on ${backend.name}: ${messageOf(error)}`, {
+          hint: 'check that it runs, and [jobs] url in the configuration',
+          cause: error,
+        });
+      }
+      options.log.warn({ attempt, reason: messageOf(error) }, 'can not reach the job queue yet');
+      await sleep(options.connectWait ?? 1000);
+    }
+  }
+  const jobs = new Jobs(options, backend, faults);
+  await jobs.listen();
+  return jobs;
+}
+
+/** The queue of background jobs, and the worker of this process. Made by {@link openJobQueue}. */
+export class Jobs implements JobQueue {
+  readonly #options: JobsOptions;
+  readonly #backend: QueueBackend;
+  readonly #faults: FaultLog;
+  readonly #log: Logger;
+  /** tells this process from all others there ever are */
+  readonly #worker = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
+  readonly #leases: Leases;
+  readonly #counts = new Map<JobKind, JobCounts>();
+  /** runs by kind and id, those included that lost their lock and did not leave yet */
+  readonly #running = new Map<string, Promise<void>>();
+  #wakeups: Wakeups | undefined;
+  #agenda: Agenda | undefined;
+  #tidy: NodeJS.Timeout | undefined;
+  #stopping: Promise<void> | undefined;
+
+  constructor(options: JobsOptions, backend: QueueBackend, faults: FaultLog) {
+    this.#options = options;
+    this.#backend = backend;
+    this.#faults = faults;
+    this.#log = options.log;
+    this.#leases = new Leases({
+      store: backend.store,
+      worker: this.#worker,
+      lifetimeMs: options.lockLifetimeMs,
+      onError: (error) => faults.report('can not write the end of a job', error),
+    });
+  }
+
+  /** Connects the channel that tells other processes of new jobs. It comes back by itself. */
+  async listen(): Promise<void> {
+    const { channel } = this.#backend;
+    channel?.on('error', (error) => this.#faults.report('lost the connection that tells of new jobs', error));
+    // without it jobs are found by looking: slower, and no reason not to start
+    await channel?.connect().catch(() => undefined);
+  }
+
+  /**
+   * Puts a job. While a job of this kind and id runs, it will run once more afterwards; it never runs twice at a time.
+   * @throws PacificaError `unavailable` when the backend can not be reached; nothing is queued then
+   */
+  async add(kind: JobKind, id: string, { delay = 0 }: { delay?: number } = {}): Promise<void> {
+    await this.#put(kind, [id], new Date(Date.now() + delay), false);
+  }
+
+  /**
+   * Sees to it that each id has a job that waits or runs: for rows that are not finished, when a daemon starts. Those
+   * that have one are left alone.
+   * @throws PacificaError `unavailable` when the backend can not be reached
+   */
+  async ensure(kind: JobKind, ids: readonly string[]): Promise<void> {
+    await this.#put(kind, ids, new Date(), true);
+  }
+
+  async #put(kind: JobKind, ids: readonly string[], at: Date, onlyIdle: boolean): Promise<void> {
+    try {
+      await this.#backend.store.put(kind, ids, at, onlyIdle);
+    } catch (error) {
+      throw new PacificaError('unavailable', `can not queue a ${kind} job: ${messageOf(error)}`, { cause: error });
+    }
+    if (at.getTime() <= Date.now()) this.#wakeups?.call(kind);
+    else this.#wakeups?.at(at);
+    await this.#tell(kind, at);
+  }
+
+  /** Tells other processes. When that fails they find the job by looking. */
+  async #tell(kind: JobKind, at: Date): Promise<void> {
+    const { channel } = this.#backend;
+    if (channel?.state !== 'connected') return;
+    const notification: JobNotification = {
+      jobId: toJobId(''),
+      jobName: kind,
+      nextRunAt: at,
+      priority: 0,
+      timestamp: new Date(),
+      source: this.#worker,
+    };
+    try {
+      await channel.publish(notification);
+    } catch (error) {
+      this.#faults.report('can not tell other processes of a new job', error);
+    }
+  }
+
+  /** Begins to run jobs, if this process is to work at all. */
+  async start(): Promise<void> {
+    if (!this.#options.work || this.#agenda !== undefined || this.#stopping !== undefined) return;
+    const { handlers, lockLifetimeMs, concurrency, concurrencyOf, keepFinishedMs = 86_400_000 } = this.#options;
+    const pollMs = this.#options.pollMs ?? lockLifetimeMs / 2;
+    const slots = [...handlers.keys()].map((kind) => ({ kind, slots: concurrencyOf?.[kind] ?? concurrency }));
+    const { store, repository, channel, lookEvery = pollMs } = this.#backend;
+    const kinds = [...handlers.keys()];
+    const wakeups = new Wakeups({ store, kinds, channel, worker: this.#worker, lookEvery, faults: this.#faults });
+    const agenda = new Agenda({
+      name: this.#worker,
+      backend: {
+        name: this.#backend.name,
+        repository: new LeasedRepository(repository, this.#leases, keepFinishedMs === 0),
+        notificationChannel: wakeups.local,
+        // connected and closed here, where failing is heard
+        ownsConnection: false,
+        connect: () => Promise.resolve(),
+        disconnect: () => Promise.resolve(),
+      },
+      processEvery: pollMs,
+      maxConcurrency: slots.reduce((sum, { slots: some }) => sum + some, 0),
+      defaultLockLifetime: lockLifetimeMs,
+    });
+    agenda.on('error', (error) => this.#faults.report('the job queue has a problem', error));
+    // a slot is free once Agenda's own accounts are done
+    agenda.on('complete', (job) => setImmediate(() => wakeups.call(job.attrs.name)));
+    for (const { kind, slots: some } of slots) {
+      const options = { concurrency: some, lockLimit: some, backoff: retryDelay };
+      agenda.define<JobData>(kind, (job) => this.#run(kind, job), options);
+    }
+    this.#agenda = agenda;
+    this.#wakeups = wakeups;
+    await agenda.start();
+    wakeups.start();
+    this.#tidy = setInterval(
+      () => void this.#removeFinished(keepFinishedMs),
+      Math.min(Math.max(keepFinishedMs, 1000), TIDY_EVERY),
+    );
+    this.#log.info({ worker: this.#worker, backend: this.#backend.name, slots }, 'working on jobs');
+  }
+
+  async #removeFinished(keepMs: number): Promise<void> {
+    try {
+      await this.#backend.store.removeFinished(new Date(Date.now() - keepMs));
+    } catch (error) {
+      this.#faults.report('can not remove finished jobs', error);
+    }
+  }
+
+  /** One run, as Agenda calls it. What it throws decides what becomes of the job. */
+  async #run(kind: JobKind, job: Job<JobData>): Promise<void> {
+    const { id } = job.attrs.data;
+    const lease = this.#leases.of(job.attrs);
+    const handler = this.#options.handlers.get(kind);
+    if (lease === undefined || handler === undefined)
+      throw new PacificaError('internal', `nobody runs job ${kind} ${id}`);
+    const key = `${kind}\0${id}`;
+    const before = this.#running.get(key);
+    const attempt = (job.attrs.failCount ?? 0) + 1;
+    lease.keep(async () => {
+      try {
+        await job.touch();
+      } catch (error) {
+        if (!lease.lost) this.#faults.report('can not renew the lock of a job', error);
+      }
+    });
+    const work = async (): Promise<void> => {
+      // an earlier run of it, that lost its lock, has not left yet
+      await before;
+      lease.signal.throwIfAborted();
+      await handler(id, { attempt, signal: lease.signal });
+    };
+    const running = work();
+    const left = running.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#running.set(key, left);
+    void left.then(() => {
+      if (this.#running.get(key) === left) this.#running.delete(key);
+    });
+    await this.#watch(kind, id, attempt, lease, running);
+  }
+
+  /** Counts and logs how a run ends, and throws what it threw. */
+  async #watch(kind: JobKind, id: string, attempt: number, lease: Lease, running: Promise<void>): Promise<void> {
+    const counts = this.#countsOf(kind);
+    const started = performance.now();
+    const line = (): object => ({ job: kind, id, attempt, ms: Math.round(performance.now() - started) });
+    counts.started += 1;
+    this.#log.debug({ job: kind, id, attempt }, 'job starts');
+    try {
+      await running;
+    } catch (error) {
+      if (lease.lost) {
+        counts.lost += 1;
+        this.#log.warn({ ...line(), err: error }, 'job left, its lock is lost');
+      } else if (lease.signal.aborted) {
+        lease.handBack = true;
+        counts.handedBack += 1;
+        this.#log.info(line(), 'job handed back');
+      } else if (mayPass(error)) {
+        counts.retried += 1;
+        this.#log.warn({ ...line(), err: error }, 'job failed, it will be tried again');
+      } else {
+        counts.failed += 1;
+        this.#log.error({ ...line(), err: error }, 'job failed');
+      }
+      void lease.ended.then(() => this.#after(kind, lease));
+      throw error;
+    }
+    if (lease.lost) counts.lost += 1;
+    else counts.succeeded += 1;
+    this.#log.info(line(), lease.lost ? 'job done, though its lock is lost' : 'job done');
+    void lease.ended.then(() => this.#after(kind, lease));
+  }
+
+  /** What the end of a run means for others. */
+  #after(kind: JobKind, lease: Lease): void {
+    const next = lease.handBack ? new Date() : lease.finished?.nextRunAt;
+    if (next === undefined) return;
+    this.#wakeups?.at(next);
+    if (lease.handBack) void this.#tell(kind, next);
+  }
+
+  /**
+   * Stops: takes no more jobs, tells running handlers to leave, gives their jobs back, disconnects. A handler that does
+   * not leave in time loses its job to another process; what it writes afterwards is void.
+   * Agenda leaves timers behind for up to half of the lock's lifetime: the process ends by itself only after that.
+   */
+  async stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    await this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    clearInterval(this.#tidy);
+    this.#wakeups?.stop();
+    // in this order: what Agenda has taken and not begun goes back first
+    const closed = this.#leases.close();
+    await this.#agenda?.stop(false);
+    await closed;
+    const leases = this.#leases.held;
+    for (const lease of leases) lease.abort('the process stops');
+    const ended = new AbortController();
+    await Promise.race([
+      Promise.all(leases.map((lease) => lease.ended)),
+      sleep(this.#options.stopTimeoutMs ?? 5000, undefined, { signal: ended.signal }).catch(() => undefined),
+    ]);
+    ended.abort();
+    await Promise.all(
+      this.#leases.held.map(async (lease) => {
+        this.#log.warn({ job: lease.kind, queued: lease.id }, 'job does not stop, it is given back while it runs');
+        lease.handBack = true;
+        await this.#leases.release(lease);
+      }),
+    );
+    const kinds = new Set(leases.filter(({ handBack }) => handBack).map(({ kind }) => kind));
+    for (const kind of kinds) await this.#tell(kind as JobKind, new Date());
+    await this.#backend.close();
+  }
+
+  /** Resolves when jobs can be put and found. @throws PacificaError `unavailable` with what is wrong */
+  async health(): Promise<void> {
+    if (this.#stopping !== undefined) throw new PacificaError('unavailable', 'the job queue is stopping');
+    const answered = new AbortController();
+    try {
+      await Promise.race([
+        // any kind will do, it is the answer that counts
+        this.#backend.store.due(['health'], new Date()),
+        sleep(HEALTH_TIMEOUT, undefined, { signal: answered.signal }).then(() => {
+          throw new PacificaError('timeout', `no answer within ${HEALTH_TIMEOUT} ms`);
+        }),
+      ]);
+    } catch (error) {
+      throw new PacificaError('unavailable', `the job queue on ${this.#backend.name}: ${messageOf(error)}`, {
+        cause: error,
+      });
+    } finally {
+      answered.abort();
+    }
+  }
+
+  /** what this process did since its start, by kind */
+  get counts(): ReadonlyMap<JobKind, Readonly<JobCounts>> {
+    return this.#counts;
+  }
+
+  /** errors of the queue itself and of its connections since the start of the process */
+  get faults(): number {
+    return this.#faults.total;
+  }
+
+  #countsOf(kind: JobKind): JobCounts {
+    const counts = this.#counts.get(kind) ?? {
+      started: 0,
+      succeeded: 0,
+      failed: 0,
+      retried: 0,
+      handedBack: 0,
+      lost: 0,
+    };
+    this.#counts.set(kind, counts);
+    return counts;
+  }
+}
+
+/** Agenda's question after a failed run. @returns ms until the next try, null for none */
+function retryDelay({ attempt, error }: { attempt: number; error: unknown }): number | null {
+  return mayPass(error) ? backoff(attempt, RETRY) : null;
+}

@@ -1,0 +1,138 @@
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  ftruncateSync,
+  type FSWatcher,
+  openSync,
+  readSync,
+  watch,
+  writeSync,
+} from 'node:fs';
+import { BaseNotificationChannel, type JobNotification, toJobId } from 'agenda';
+import { PacificaError } from '../../lib/errors.js';
+
+/** bytes after which the file begins anew */
+const LIMIT = 1024 * 1024;
+/** ms until a file that can not be watched is tried again */
+const RECONNECT = 1000;
+
+/**
+ * Tells other processes of this machine of new jobs: a file to which each writes a line a job, and which all watch.
+ * A lost line is no matter, it is only a hint to look into the database; so nothing here is locked or synced. Chosen
+ * over sockets since it leaves nothing behind by a process that dies, needs no list of who listens, and has no limit
+ * to the length of its path. The file may be deleted at any time.
+ */
+export class Bell extends BaseNotificationChannel {
+  readonly #file: string;
+  #watcher: FSWatcher | undefined;
+  /** how much of the file was read */
+  #read = 0;
+  /** begin of a line whose end is not written yet */
+  #rest = '';
+
+  /** @param file beside the database, on a file system of this machine */
+  constructor(file: string) {
+    super({ reconnect: { enabled: true, initialDelayMs: RECONNECT } });
+    this.#file = file;
+  }
+
+  async connect(): Promise<void> {
+    this.clearReconnect();
+    if (this.#watcher !== undefined) return;
+    try {
+      const file = openSync(this.#file, 'a');
+      this.#read = fstatSync(file).size;
+      this.#rest = '';
+      closeSync(file);
+      // not persistent: it is no reason for the process to stay
+      this.#watcher = watch(this.#file, { persistent: false }, () => this.#listen());
+      this.#watcher.on('error', (error) => this.#reopen(error));
+    } catch (error) {
+      this.emit('error', error);
+      this.scheduleReconnect();
+      throw error;
+    }
+    this.setState('connected');
+  }
+
+  async disconnect(): Promise<void> {
+    this.clearReconnect();
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    this.handlers.clear();
+    this.setState('disconnected');
+  }
+
+  async publish(notification: JobNotification): Promise<void> {
+    if (this._state !== 'connected') throw new PacificaError('internal', 'the channel of jobs is not connected');
+    // one call of write() to a file opened for appending: lines of several processes do not mix
+    const file = openSync(this.#file, 'a');
+    try {
+      if (fstatSync(file).size > LIMIT) ftruncateSync(file);
+      writeSync(file, `${JSON.stringify(notification)}\n`);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  /** Reads what was written since. */
+  #listen(): void {
+    try {
+      if (!existsSync(this.#file)) {
+        this.#reopen();
+        return;
+      }
+      const file = openSync(this.#file, 'r');
+      try {
+        const { size } = fstatSync(file);
+        if (size < this.#read) {
+          // it began anew, and lines may have been missed: coming back makes the queue look for itself
+          this.setState('reconnecting');
+          this.#read = 0;
+          this.#rest = '';
+          this.setState('connected');
+        }
+        const bytes = Buffer.alloc(size - this.#read);
+        this.#read += readSync(file, bytes, 0, bytes.length, this.#read);
+        const lines = (this.#rest + bytes.toString()).split('\n');
+        this.#rest = lines.pop() ?? '';
+        for (const line of lines) this.#tell(line);
+      } finally {
+        closeSync(file);
+      }
+    } catch (error) {
+      this.#reopen(error);
+    }
+  }
+
+  #tell(line: string): void {
+    const text = parse(line);
+    if (text === undefined) return;
+    void this.notifyHandlers({
+      ...text,
+      jobId: toJobId(text.jobId),
+      nextRunAt: text.nextRunAt === null ? null : new Date(text.nextRunAt),
+      timestamp: new Date(text.timestamp),
+    });
+  }
+
+  #reopen(error?: unknown): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    if (error !== undefined) this.emit('error', error);
+    this.setState('reconnecting');
+    this.scheduleReconnect();
+  }
+}
+
+type Line = Omit<JobNotification, 'nextRunAt' | 'timestamp'> & { nextRunAt: string | null; timestamp: string };
+
+/** @returns undefined for what no process of ours wrote whole, such as a line cut by a full disk */
+function parse(line: string): Line | undefined {
+  try {
+    return JSON.parse(line) as Line;
+  } catch {
+    return undefined;
+  }
+}
