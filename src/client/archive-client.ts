@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
+import { type Digest, formatDigestField } from '../lib/digest-field.js';
 import { PacificaError } from '../lib/errors.js';
 import { formatHttpDate, parseHttpDate } from '../lib/http-date.js';
 import { type RestOf, restHeaders } from './download.js';
@@ -13,6 +14,8 @@ export interface PutRequest {
   size?: number;
   /** modification time to keep, ms since 1970 */
   mtimeMs?: number;
+  /** hash of the body, for the archive to check: Content-Digest (RFC 9530); an original does not look at it */
+  digest?: Digest;
   /** fail with `exists` when the id is taken; an original overwrites all the same */
   create?: boolean;
   signal?: AbortSignal;
@@ -53,10 +56,12 @@ export class ArchiveClient {
   async put(
     id: ArchiveId,
     body: AsyncIterable<Uint8Array> | Buffer,
-    { size, mtimeMs, create, signal }: PutRequest = {},
+    { size, mtimeMs, digest, create, signal }: PutRequest = {},
   ): Promise<{ size: number }> {
     const headers: Record<string, string> = { 'content-type': 'application/octet-stream' };
     if (mtimeMs !== undefined) headers['last-modified'] = formatHttpDate(mtimeMs);
+    const digestField = digest === undefined ? undefined : formatDigestField(digest);
+    if (digestField !== undefined) headers['content-digest'] = digestField;
     if (create === true) headers['if-none-match'] = '*';
     const response = await this.#request(id, {
       method: 'PUT',

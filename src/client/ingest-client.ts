@@ -1,9 +1,11 @@
 import { PacificaError } from '../lib/errors.js';
 import type { Bundle } from './bundle.js';
-import { HttpClient, type HttpRequest, type HttpResponse, retrying } from './http.js';
+import { HttpClient, type HttpRequest, type HttpResponse } from './http.js';
 import { poll, type PollOptions } from './poll.js';
+import { reach } from './reach.js';
 import { speaksOfHash } from './speaks-of-hash.js';
 
+const SERVICE = 'the ingest service';
 /** ms that the service may take to answer after the last byte: it makes a bundle of any size durable first */
 const ANSWER_TIMEOUT = 30 * 60_000;
 /** the task that asks whether the user may do this, and the one that comes last (wire.md, ingest part) */
@@ -24,7 +26,7 @@ export interface JobState {
 
 /** Talks to an ingest service: ours or an original one. */
 export class IngestClient {
-  readonly #http = new HttpClient('the ingest service');
+  readonly #http = new HttpClient(SERVICE);
   readonly #url: string;
   readonly #signal: AbortSignal | undefined;
 
@@ -34,20 +36,8 @@ export class IngestClient {
     this.#signal = options.signal;
   }
 
-  /** Waits until the service answers at all, 30 s at most: before work that can not be done twice. */
-  async reach(): Promise<void> {
-    await retrying(
-      async () => {
-        const response = await this.#request({ method: 'GET' }, '/');
-        if (response.status >= 500) throw await this.#http.serviceError(response);
-        await response.discard();
-      },
-      { signal: this.#signal },
-    );
-  }
-
   /**
-   * Sends a bundle, once: a second try could make a second job of it.
+   * Sends a bundle, once: a second try could make a second job of it. So it waits first until the service answers.
    * @param onBytes told how many bytes of the bundle went out
    */
   async upload(bundle: Bundle, onBytes?: (bytes: number) => void): Promise<JobState> {
@@ -59,6 +49,7 @@ export class IngestClient {
         onBytes?.(chunk.length);
       }
     }
+    await this.#reach();
     try {
       // /upload is what deployed clients use; services that know /ingest know it too
       return await this.#job(
@@ -76,8 +67,9 @@ export class IngestClient {
     }
   }
 
-  /** Sends the metadata of files that lie on the server already, once. @param metadata JSON text */
+  /** Sends the metadata of files that lie on the server already, once as well. @param metadata JSON text */
   async move(metadata: string | Buffer): Promise<JobState> {
+    await this.#reach();
     const headers = { 'content-type': 'application/json' };
     return this.#job({ method: 'POST', headers, body: metadata, headersTimeout: ANSWER_TIMEOUT }, '/move');
   }
@@ -94,12 +86,16 @@ export class IngestClient {
     await this.#http.close();
   }
 
+  #reach(): Promise<void> {
+    return reach(SERVICE, this.#url, this.#signal);
+  }
+
   async #job(request: Omit<HttpRequest, 'url'>, path: string): Promise<JobState> {
     const response = await this.#request(request, path);
     if (response.status !== 200) throw await this.#http.serviceError(response);
     const record = await response.json();
     if (isJobState(record)) return record;
-    throw new PacificaError('bad-gateway', `the ingest service at ${response.url} answered no job state`);
+    throw new PacificaError('bad-gateway', `${SERVICE} at ${response.url} answered no job state`);
   }
 
   #request(request: Omit<HttpRequest, 'url'>, path: string): Promise<HttpResponse> {

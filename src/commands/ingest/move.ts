@@ -24,7 +24,6 @@ the server under "source". The files are moved, not copied.`);
     const { ingest } = await this.clientConfig(flags);
     const metadata = JSON.stringify(await readJson(args.metadata, this.signal));
     const client = new IngestClient(ingest.url, { signal: this.signal });
-    await client.reach();
     await this.follow(client, await client.move(metadata), flags);
   }
 }

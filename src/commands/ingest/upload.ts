@@ -51,7 +51,6 @@ With --wait it ends with 0 when all is safe, 1 when the job failed, 6 because of
     const { ingest } = await this.clientConfig(flags);
     const bundle = await this.#bundle(args.path, flags);
     const client = new IngestClient(ingest.url, { signal: this.signal });
-    await client.reach();
     const what = bundle.files === undefined ? 'bundle' : `${bundle.files} files`;
     const progress = startProgress(`sending ${what}`, bundle.size);
     let job;

@@ -1,0 +1,42 @@
+import { Args, Flags } from '@oclif/core';
+import { ArchiveCommand } from '../../cli/archive-command.js';
+import { archiveUrl } from '../../cli/client-flags.js';
+import { confirm } from '../../cli/confirm.js';
+import { paragraphs } from '../../cli/text.js';
+import { ArchiveClient } from '../../client/archive-client.js';
+import { parseArchiveId } from '../../lib/archive-id.js';
+
+export default class ArchiveDelete extends ArchiveCommand {
+  static override summary = 'Delete files from the archive';
+  static override description =
+    paragraphs(`Asks before it does so; in a script give --yes. Nothing brings a deleted file back.
+When one of several fails, the others are deleted all the same.`);
+  static override examples = ['<%= config.bin %> <%= command.id %> 12345 12346 --yes'];
+  static override args = {
+    id: Args.string({ description: 'Id of a file', required: true, multiple: true, ignoreStdin: true }),
+  };
+  static override flags = { yes: Flags.boolean({ char: 'y', summary: 'Do not ask' }), ...archiveUrl };
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(ArchiveDelete);
+    const { archive } = await this.clientConfig(flags);
+    const ids = args.id.map(parseArchiveId);
+    if (!flags.yes) {
+      const what =
+        ids.length === 1
+          ? `file ${ids.join()}`
+          : `${ids.length} files (${ids.slice(0, 5).join(', ')}${ids.length > 5 ? ', ...' : ''})`;
+      await confirm(`Delete ${what} from ${archive.url}?`, this.signal);
+    }
+    const client = new ArchiveClient(archive.url);
+    const errors = await this.forEach(
+      ids,
+      (id) => client.delete(id, this.signal),
+      (id) => {
+        if (flags.json) this.printJson({ id, deleted: true });
+        else this.print(`deleted file ${id}\n`);
+      },
+    );
+    this.endWith(errors);
+  }
+}

@@ -1,0 +1,40 @@
+import { Args } from '@oclif/core';
+import { ArchiveCommand } from '../../cli/archive-command.js';
+import { archiveUrl } from '../../cli/client-flags.js';
+import { paragraphs, table } from '../../cli/text.js';
+import { ArchiveClient } from '../../client/archive-client.js';
+import { parseArchiveId } from '../../lib/archive-id.js';
+import { formatSize } from '../../lib/sizes.js';
+
+export default class ArchiveStatus extends ArchiveCommand {
+  static override summary = 'Show what the archive knows of files';
+  static override description =
+    paragraphs(`Reads nothing and recalls nothing from tape. Ends with 0 whenever it could tell, and with 3 when a file is not
+there; the others are shown all the same.`);
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> 12345 12346',
+    '<%= config.bin %> <%= command.id %> 12345 --json',
+  ];
+  static override args = {
+    id: Args.string({ description: 'Id of a file', required: true, multiple: true, ignoreStdin: true }),
+  };
+  static override flags = { ...archiveUrl };
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(ArchiveStatus);
+    const { archive } = await this.clientConfig(flags);
+    const client = new ArchiveClient(archive.url);
+    const rows: string[][] = [];
+    const errors = await this.forEach(
+      args.id.map(parseArchiveId),
+      (id) => client.status(id, this.signal),
+      (id, { size, media, mtimeMs, ctimeMs, bytesPerLevel, path }) => {
+        const [mtime, ctime] = [mtimeMs, ctimeMs].map((ms) => new Date(ms).toISOString());
+        if (flags.json) this.printJson({ id, size, media, mtime, ctime, bytes_per_level: bytesPerLevel, path });
+        else rows.push([id, formatSize(size), media, (mtime ?? '').slice(0, 19).replace('T', ' '), path]);
+      },
+    );
+    if (rows.length > 0) this.print(table(['ID', 'SIZE', 'MEDIA', 'MODIFIED (UTC)', 'PATH'], rows));
+    this.endWith(errors);
+  }
+}
