@@ -1,0 +1,64 @@
+import { Mutex } from '../lib/mutex.js';
+import type { Cart, CartChanges, CartFile, CartTables } from '../storage/database/carts.js';
+
+/** ms between two writes of what a run got done; a crash loses no more than that */
+const INTERVAL = 1000;
+/** files that wait to be written before the run has to */
+const MOST_FILES = 500;
+
+/**
+ * What a run gets done, written to its cart's rows every second: progress for those who wait, and for the next run after
+ * a crash. Each write is fenced by the run id, so a run notices within a second when its cart is no longer its own.
+ */
+export class Journal {
+  readonly #tables: CartTables;
+  readonly #cart: Pick<Cart, 'id'>;
+  readonly #runId: string;
+  readonly #progress: () => CartChanges;
+  readonly #writes = new Mutex();
+  readonly #timer: NodeJS.Timeout;
+  #changed: CartFile[] = [];
+
+  /**
+   * @param progress asked for the cart's counters at each write
+   * @param onFailure called when a write in between fails: the run has to stop
+   */
+  constructor(
+    tables: CartTables,
+    cart: Pick<Cart, 'id'>,
+    runId: string,
+    progress: () => CartChanges,
+    onFailure: (error: unknown) => void,
+  ) {
+    this.#tables = tables;
+    this.#cart = cart;
+    this.#runId = runId;
+    this.#progress = progress;
+    this.#timer = setInterval(() => void this.write().catch(onFailure), INTERVAL);
+  }
+
+  /** Notes a file that changed. Waits when there are many. */
+  async note(file: CartFile): Promise<void> {
+    this.#changed.push(file);
+    if (this.#changed.length >= MOST_FILES) await this.write();
+  }
+
+  /**
+   * Writes what was noted.
+   * @param changes of the cart, beside its counters
+   * @param inside as in {@link CartTables.journal}
+   */
+  async write(changes: CartChanges = {}, inside?: () => Promise<void>): Promise<void> {
+    await this.#writes.run(async () => {
+      const files = this.#changed;
+      this.#changed = [];
+      await this.#tables.journal(this.#cart.id, this.#runId, { ...this.#progress(), ...changes }, files, inside);
+    });
+  }
+
+  /** Ends the writing in between; waits for one under way. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#writes.run(async () => undefined);
+  }
+}

@@ -1,0 +1,449 @@
+import { lstat, open, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { Archive } from '../archive/archive.js';
+import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
+import { mayPass, messageOf, PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
+import { Mutex } from '../lib/mutex.js';
+import { READ_SIZE } from '../lib/random-reader.js';
+import { TarLayout } from '../lib/tar/layout.js';
+import type { Cart, CartChanges, CartFile, CartFileStatus, CartTables } from '../storage/database/carts.js';
+import { Bringer, spaceFor } from './bring.js';
+import type { CartFolders } from './folders.js';
+import { Journal } from './journal.js';
+import { failureMessage, NAMED_FAILURES, oneLine } from './message.js';
+import type { Space } from './space.js';
+import { CartTar, newFolders } from './tar.js';
+
+export interface RunParts {
+  readonly tables: CartTables;
+  readonly archive: Archive;
+  readonly folders: CartFolders;
+  readonly space: Space;
+  readonly log: Logger;
+  readonly copy: 'auto' | 'always';
+  /** bytes a read when copying */
+  readonly transferSize: number;
+  /** files that are brought at a time */
+  readonly concurrency: number;
+}
+
+/** files a query */
+const BATCH = 500;
+/** questions that the archive is asked at a time */
+const QUESTIONS = 16;
+/** ids a stage request */
+const STAGE_IDS = 10_000;
+/** tries of one file in one run, and the ms before the second one; doubled for each further one */
+const TRIES = 3;
+const RETRY_WAIT = 200;
+/** files in a row that failed for a reason that may pass: the archive is down, the rest waits for the next run */
+const GIVE_UP_AFTER = 8;
+/** runs in a row that got nothing done before the cart ends in error */
+const MAX_FAILURES = 8;
+/** room for one entry's header and padding, when a tar's length is not known yet */
+const TAR_ENTRY = 2048;
+
+const UNFINISHED: readonly CartFileStatus[] = ['waiting', 'staging'];
+
+/**
+ * One try to bring a cart to its end. What it gets done is journalled; the next run goes on from there.
+ * Throws what may pass, to be run again later; `aborted` when the cart is no longer its own; anything else is the cart's
+ * end in `error`.
+ */
+export class CartRun {
+  readonly #parts: RunParts;
+  readonly #cart: Cart;
+  readonly #runId: string;
+  readonly #stop: AbortController;
+  readonly #journal: Journal;
+  readonly #bringer: Bringer;
+  /** a small cart's unfinished files: its rows are read once and written once */
+  #all: CartFile[] | undefined;
+  #filesReady: number;
+  #bytesReady: number;
+  #bytesTotal: number | null;
+  #bytesComing = 0;
+  #reserved = 0;
+  readonly #reserving = new Mutex();
+  #occupied: number;
+  #copies = false;
+  /** positions of files that are not on disk yet */
+  readonly #onTape = new Set<number>();
+  #failed = 0;
+  #done = 0;
+  /** what may pass, of the file that failed last */
+  #passing: PacificaError | undefined;
+  #passingInRow = 0;
+
+  /**
+   * @param cart as it was claimed
+   * @param stop aborted to stop the run; the run aborts it itself when the cart is no longer its own
+   */
+  constructor(parts: RunParts, cart: Cart, runId: string, stop: AbortController) {
+    this.#parts = parts;
+    this.#cart = cart;
+    this.#runId = runId;
+    this.#stop = stop;
+    this.#filesReady = cart.filesReady;
+    this.#bytesReady = cart.bytesReady;
+    this.#bytesTotal = cart.bytesTotal;
+    this.#occupied = cart.occupied;
+    this.#journal = new Journal(
+      parts.tables,
+      cart,
+      runId,
+      () => this.#progress(),
+      (error) => stop.abort(error),
+    );
+    this.#bringer = new Bringer(parts.archive, parts.folders.scratch(cart, runId), parts);
+  }
+
+  async run(): Promise<void> {
+    const { folders, tables } = this.#parts;
+    try {
+      if (await this.#isBundled()) return await this.#finish('bundle');
+      await folders.prepare(this.#cart, this.#runId);
+      this.#failed = await tables.countFiles(this.#cart.id, 'error');
+      await this.#recheck();
+      await this.#measure();
+      await this.#reserve();
+      await this.#bringAll();
+      await this.#conclude();
+    } finally {
+      await this.#journal.stop();
+      await folders.removeScratch(this.#cart, this.#runId);
+    }
+  }
+
+  /** The tar gets its name when all files were staged, and then they are removed. */
+  async #isBundled(): Promise<boolean> {
+    const { bundle, filesReady, filesTotal } = this.#cart;
+    return bundle && filesReady === filesTotal && (await this.#parts.folders.hasBundle(this.#cart));
+  }
+
+  #progress(): CartChanges {
+    return {
+      filesReady: this.#filesReady,
+      bytesReady: this.#bytesReady + this.#bytesComing,
+      bytesTotal: this.#bytesTotal,
+      reserved: this.#reserved,
+      occupied: this.#occupied,
+    };
+  }
+
+  /** What an earlier run staged may have been lost in a power cut. */
+  async #recheck(): Promise<void> {
+    if (this.#filesReady === 0) return;
+    const data = this.#parts.folders.data(this.#cart);
+    for await (const file of this.#files(['staged'])) {
+      const stats = await lstat(join(data, file.path)).catch((error: unknown) => {
+        if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return undefined;
+        throw wrapSystemError(error, `can not look at a file of cart ${this.#cart.id}`);
+      });
+      if (stats?.isFile() === true && stats.size === file.size) continue;
+      this.#filesReady -= 1;
+      this.#bytesReady -= file.size ?? 0;
+      await this.#journal.note({ ...file, status: 'waiting' });
+    }
+    await this.#journal.write();
+  }
+
+  /** Asks the archive for sizes and times, and for all that is on tape to be brought to disk. */
+  async #measure(): Promise<void> {
+    if (this.#cart.filesTotal <= BATCH) {
+      this.#all = await this.#parts.tables.filesOf(this.#cart.id, UNFINISHED, 0);
+    }
+    let bytes = this.#bytesReady;
+    const onTape: ArchiveId[] = [];
+    await this.#each(QUESTIONS, async (file) => {
+      const id = parseArchiveId(file.archiveId);
+      const status = await this.#tryFile(file, () => this.#parts.archive.status(id));
+      if (status === undefined) return;
+      bytes += status.size;
+      const known = {
+        ...file,
+        status: 'staging' as const,
+        size: status.size,
+        mtime: Math.floor(status.mtimeMs / 1000),
+      };
+      await this.#change(file, known);
+      if (status.media === 'disk') return;
+      this.#onTape.add(file.position);
+      onTape.push(id);
+    });
+    if (this.#passing === undefined) this.#bytesTotal = bytes;
+    for (let start = 0; start < onTape.length; start += STAGE_IDS) {
+      await this.#stage(onTape.slice(start, start + STAGE_IDS));
+    }
+    if (this.#all === undefined) await this.#journal.write();
+  }
+
+  async #stage(ids: readonly ArchiveId[]): Promise<void> {
+    try {
+      await this.#parts.archive.stage(ids);
+    } catch (error) {
+      if (mayPass(error)) throw error;
+      // one was deleted a moment ago: the next run finds out which
+      throw new PacificaError('not-ready', messageOf(error), { cause: error });
+    }
+  }
+
+  async #reserve(): Promise<void> {
+    const first = await this.#first();
+    this.#copies = first !== undefined && !(await this.#canLink(first));
+    const { bundle } = this.#cart;
+    if (!this.#copies && !bundle) return;
+    let bytes = bundle ? this.#bytesReady : 0;
+    for await (const file of this.#unfinished()) {
+      const size = file.size ?? 0;
+      bytes += (this.#copies ? spaceFor(size) : 0) + (bundle ? size : 0);
+    }
+    if (bundle) bytes += this.#cart.filesTotal * TAR_ENTRY;
+    await this.#keepFree(bytes);
+  }
+
+  /** A file that is gone by now is the business of the step that brings it. */
+  async #canLink(file: CartFile): Promise<boolean> {
+    try {
+      return await this.#bringer.links(file);
+    } catch (error) {
+      if (error instanceof PacificaError && error.code === 'not-found') return false;
+      throw error;
+    }
+  }
+
+  /** Keeps that many bytes of the volume free for this cart, beside those that it keeps already. */
+  async #keepFree(bytes: number): Promise<void> {
+    await this.#reserving.run(async () => {
+      await this.#parts.space.reserve(this.#cart, this.#runId, this.#reserved + bytes);
+      this.#reserved += bytes;
+    });
+  }
+
+  async #bringAll(): Promise<void> {
+    const data = this.#parts.folders.data(this.#cart);
+    await this.#each(this.#parts.concurrency, async (file) => {
+      if (file.size === null || this.#onTape.has(file.position)) return;
+      let coming = 0;
+      const settle = (): void => {
+        this.#bytesComing -= coming;
+        coming = 0;
+      };
+      const brought = await this.#tryFile(file, async () => {
+        settle();
+        return this.#bringer.bring(file, join(data, file.path), {
+          signal: this.#stop.signal,
+          reserve: (bytes) => (this.#copies ? Promise.resolve() : this.#keepFree(bytes)),
+          onBytes: (bytes) => {
+            coming += bytes;
+            this.#bytesComing += bytes;
+          },
+        });
+      });
+      settle();
+      if (brought === undefined) return;
+      const { size, mtime, written } = brought;
+      this.#filesReady += 1;
+      this.#bytesReady += size;
+      this.#reserved = Math.max(0, this.#reserved - written);
+      this.#occupied += written;
+      this.#done += 1;
+      await this.#change(file, { ...file, status: 'staged', message: '', size, mtime });
+    });
+  }
+
+  /**
+   * Does something for a file, again when it fails for a reason that may pass.
+   * @returns undefined when it did not work: the file has ended in error, or waits for the next run
+   */
+  async #tryFile<T>(file: CartFile, work: () => Promise<T>): Promise<T | undefined> {
+    for (let tried = 1; ; tried += 1) {
+      this.#stop.signal.throwIfAborted();
+      try {
+        const done = await work();
+        this.#passingInRow = 0;
+        return done;
+      } catch (error) {
+        this.#stop.signal.throwIfAborted();
+        if (!mayPass(error)) {
+          await this.#fail(file, error);
+          return undefined;
+        }
+        if (tried === TRIES || this.#passingInRow >= GIVE_UP_AFTER) {
+          this.#passing = wrapSystemError(error, file.path);
+          this.#passingInRow += 1;
+          return undefined;
+        }
+        await sleep(RETRY_WAIT * 2 ** (tried - 1), undefined, { signal: this.#stop.signal });
+      }
+    }
+  }
+
+  async #fail(file: CartFile, error: unknown): Promise<void> {
+    // these are not the file's fault
+    if (error instanceof PacificaError && ['no-space', 'aborted'].includes(error.code)) throw error;
+    this.#failed += 1;
+    this.#parts.log.warn({ cart: this.#cart.uid, path: file.path, err: error }, 'a file of a cart failed');
+    await this.#change(file, { ...file, status: 'error', message: oneLine(reasonOf(error)) });
+  }
+
+  async #change(file: CartFile, changed: CartFile): Promise<void> {
+    if (this.#all !== undefined) this.#all[this.#all.indexOf(file)] = changed;
+    await this.#journal.note(changed);
+  }
+
+  async #conclude(): Promise<void> {
+    if (this.#passing !== undefined) await this.#endTry(this.#passing);
+    if (this.#onTape.size > 0) {
+      await this.#journal.write({ runId: null, failures: 0 });
+      throw new PacificaError('not-ready', `${this.#onTape.size} files of the cart are still on tape`);
+    }
+    if (this.#failed > 0) return this.#endInError();
+    await this.#parts.folders.sync(this.#cart, this.#folderPaths());
+    if (!this.#cart.bundle) return this.#finish('data');
+    await this.#journal.write({ status: 'bundling' });
+    await this.#writeBundle();
+    return this.#finish('bundle');
+  }
+
+  /** The files that are left wait for the next run, unless there were too many of those already. */
+  async #endTry(error: PacificaError): Promise<void> {
+    const failures = this.#done > 0 ? 1 : this.#cart.failures + 1;
+    if (failures < MAX_FAILURES) {
+      await this.#journal.write({ runId: null, failures, reserved: 0 });
+      throw error;
+    }
+    await this.#journal.write();
+    await this.#parts.tables.failUnfinished(this.#cart.id, this.#runId, oneLine(reasonOf(error)));
+    this.#failed = await this.#parts.tables.countFiles(this.#cart.id, 'error');
+    this.#onTape.clear();
+  }
+
+  async #endInError(): Promise<void> {
+    await this.#journal.write();
+    const first = await this.#parts.tables.filesOf(this.#cart.id, ['error'], 0, NAMED_FAILURES);
+    const message = failureMessage(this.#failed, this.#cart.filesTotal, first);
+    this.#reserved = 0;
+    await this.#journal.write({ status: 'error', message, runId: null });
+  }
+
+  async #finish(to: 'data' | 'bundle'): Promise<void> {
+    const { folders } = this.#parts;
+    this.#reserved = 0;
+    const ready = this.#cart.ready ?? Date.now();
+    await this.#journal.write({ status: 'ready', message: '', ready, runId: null, failures: 0 }, () =>
+      folders.link(this.#cart, to),
+    );
+  }
+
+  /** Makes the tar on disk; it gets its name when all of it is durable. Then the files it was made of go. */
+  async #writeBundle(): Promise<void> {
+    const { folders, tables } = this.#parts;
+    const folder = folders.data(this.#cart);
+    const readyMs = this.#cart.ready ?? Date.now();
+    const layout = await TarLayout.of(new CartTar(tables, this.#cart, { folder, top: this.#cart.uid, readyMs }));
+    // its length is known now
+    this.#reserved = 0;
+    await this.#keepFree(layout.size);
+    const path = join(folders.scratch(this.#cart, this.#runId), 'bundle');
+    const reader = layout.reader();
+    try {
+      const file = await open(path, 'w', 0o644);
+      try {
+        const buffer = Buffer.allocUnsafe(READ_SIZE);
+        for (let position = 0; position < layout.size;) {
+          this.#stop.signal.throwIfAborted();
+          const got = await reader.read(buffer, position);
+          for (let at = 0; at < got;) at += (await file.write(buffer, at, got - at)).bytesWritten;
+          position += got;
+          this.#reserved = layout.size - position;
+        }
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      const copies = this.#occupied;
+      this.#occupied += spaceFor(layout.size);
+      // not a moment after somebody deleted the cart
+      await this.#journal.write({}, () => rename(path, folders.bundle(this.#cart)));
+      await folders.sync(this.#cart, none());
+      await folders.removeData(this.#cart);
+      this.#occupied -= copies;
+    } catch (error) {
+      throw wrapSystemError(error, 'can not write the tar');
+    } finally {
+      await reader.close();
+    }
+  }
+
+  async #first(): Promise<CartFile | undefined> {
+    for await (const file of this.#unfinished()) return file;
+    return undefined;
+  }
+
+  /** Hands out the unfinished files, `concurrency` at a time. */
+  async #each(concurrency: number, work: (file: CartFile) => Promise<void>): Promise<void> {
+    const files = this.#unfinished();
+    const worker = async (): Promise<void> => {
+      for await (const file of shared(files)) {
+        if (this.#passingInRow >= GIVE_UP_AFTER) return;
+        await work(file);
+      }
+    };
+    const workers = Array.from({ length: concurrency }, () =>
+      worker().catch((error: unknown) => {
+        this.#stop.abort(error);
+        throw error;
+      }),
+    );
+    // all of them have to be at rest before the run ends
+    const ends = await Promise.allSettled(workers);
+    if (this.#stop.signal.aborted) throw this.#stop.signal.reason;
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  }
+
+  async *#unfinished(): AsyncGenerator<CartFile> {
+    if (this.#all === undefined) yield* this.#files(UNFINISHED);
+    else for (const file of [...this.#all]) if (UNFINISHED.includes(file.status)) yield file;
+  }
+
+  async *#files(status: readonly CartFileStatus[]): AsyncGenerator<CartFile> {
+    for (let from = 0; ;) {
+      this.#stop.signal.throwIfAborted();
+      const files = await this.#parts.tables.filesOf(this.#cart.id, status, from, BATCH);
+      yield* files;
+      const last = files.at(-1);
+      if (last === undefined || files.length < BATCH) return;
+      from = last.position + 1;
+    }
+  }
+
+  async *#folderPaths(): AsyncGenerator<string> {
+    let previous: string | undefined;
+    for await (const { path } of this.#files(['staged'])) {
+      yield* newFolders(previous, path);
+      previous = path;
+    }
+  }
+}
+
+/** Lets several workers take from one generator: leaving a loop early would end it for all. */
+async function* shared<T>(items: AsyncGenerator<T>): AsyncGenerator<T> {
+  for (;;) {
+    const next = await items.next();
+    if (next.done === true) return;
+    yield next.value;
+  }
+}
+
+async function* none(): AsyncGenerator<string> {
+  // nothing but the cart's own folders
+}
+
+/** @returns what the person who asked for the cart may read: our own faults are told in the log */
+function reasonOf(error: unknown): string {
+  if (error instanceof PacificaError && error.code !== 'internal') return error.message;
+  return 'The server met an error of its own; its log says which.';
+}

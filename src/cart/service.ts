@@ -1,0 +1,349 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import type { Logger } from 'pino';
+import type { Archive } from '../archive/archive.js';
+import { messageOf, mayPass, PacificaError, wrapSystemError } from '../lib/errors.js';
+import { FileReader } from '../lib/file-reader.js';
+import type { JobHandler, JobQueue, JobRun } from '../lib/job-queue.js';
+import type { RandomReader } from '../lib/random-reader.js';
+import { TarLayout } from '../lib/tar/layout.js';
+import type { Cart, CartFile, CartTables } from '../storage/database/carts.js';
+import { CartFolders } from './folders.js';
+import { Leases } from './leases.js';
+import { oneLine } from './message.js';
+import { downloadName, parseCartUid } from './names.js';
+import { parseCartRequest } from './request.js';
+import { CartRun, type RunParts } from './run.js';
+import { NO_SPACE, Space } from './space.js';
+import { CartTar, type CartTarEntry } from './tar.js';
+
+export interface CartSettings {
+  /** ms since its last use that a cart is safe from making room for another */
+  readonly lruBufferTimeMs: number;
+  /** whether carts are deleted to make room */
+  readonly lruPurge: boolean;
+  /** whether the tar of a cart that does not say is made on disk */
+  readonly bundleDefault: boolean;
+  /** `auto`: link where possible; `always`: copy */
+  readonly copy: 'auto' | 'always';
+  /** bytes a read when copying */
+  readonly transferSize: number;
+  /** files of one cart that are brought at a time */
+  readonly concurrency: number;
+}
+
+export interface CartServiceParts {
+  readonly tables: CartTables;
+  readonly archive: Archive;
+  readonly queue: JobQueue;
+  /** folder where carts lie; made when it is not there */
+  readonly volume: string;
+  readonly settings: CartSettings;
+  readonly log: Logger;
+}
+
+/** A ready cart's tar, open for sending. */
+export interface CartDownload {
+  /** name for the client to save it under */
+  readonly fileName: string;
+  /** strong validator without quotes */
+  readonly etag: string;
+  /** ms since 1970 */
+  readonly lastModified: number;
+  readonly reader: RandomReader;
+  /** Ends the download: from then on the cart may be purged. */
+  close(): Promise<void>;
+}
+
+/** ms without a sign of life after which an unfinished cart is queued again: longer than the queue waits between tries */
+const STALLED = 600_000;
+/** ms between two looks for folders that belong to no cart */
+const ORPHANS_INTERVAL = 3_600_000;
+/** layouts of tars that are kept for the next request, which often is for another range */
+const LAYOUTS = 32;
+const BATCH = 500;
+
+/**
+ * Carts: a list of archived files becomes one download. What a cart is and how far, is in the tables; every process that
+ * shares them may make, mend, send and remove any cart.
+ */
+export class CartService {
+  readonly #tables: CartTables;
+  readonly #queue: JobQueue;
+  readonly #settings: CartSettings;
+  readonly #log: Logger;
+  readonly #folders: CartFolders;
+  readonly #leases: Leases;
+  readonly #parts: RunParts;
+  /** runs in this process, by cart */
+  readonly #runs = new Map<number, { stop: AbortController; ended: Promise<unknown> }>();
+  readonly #layouts = new Map<string, TarLayout<CartTarEntry>>();
+  readonly #removals = new Set<Promise<void>>();
+  #swept = false;
+  #orphansLooked = 0;
+
+  constructor({ tables, archive, queue, volume, settings, log }: CartServiceParts) {
+    this.#tables = tables;
+    this.#queue = queue;
+    this.#settings = settings;
+    this.#log = log;
+    this.#folders = new CartFolders(volume);
+    this.#leases = new Leases(tables, log);
+    const { lruBufferTimeMs, lruPurge, copy, transferSize, concurrency } = settings;
+    const removeDeleted = (): Promise<void> => this.#removeDeleted();
+    const space = new Space(tables, { volume, lruBufferTimeMs, lruPurge, removeDeleted });
+    this.#parts = { tables, archive, folders: this.#folders, space, log, copy, transferSize, concurrency };
+  }
+
+  /**
+   * Makes a cart; the uid's older ones are deleted. When it resolves the cart is stored and on the queue.
+   * @param body of the POST, parsed JSON
+   * @throws PacificaError `invalid` naming what is wrong
+   */
+  async create(uid: string, body: unknown): Promise<void> {
+    parseCartUid(uid);
+    const { bundle, files } = await parseCartRequest(body);
+    const cart = { uid, bundle: bundle ?? this.#settings.bundleDefault, bundleAsked: bundle === true };
+    const { id, replaced } = await this.#tables.create(cart, files);
+    await this.#queue.add('cart', String(id));
+    // nobody waits for the old ones to go
+    const removal = this.#discard(replaced).finally(() => this.#removals.delete(removal));
+    this.#removals.add(removal);
+  }
+
+  /**
+   * @returns the uid's newest cart; undefined when there is none, or it was deleted
+   * @throws PacificaError `invalid` for what is no uid
+   */
+  async find(uid: string): Promise<Cart | undefined> {
+    return this.#tables.find(parseCartUid(uid));
+  }
+
+  /** @returns the failed files of a cart, in the order of its tar */
+  async *failures({ id }: Cart): AsyncGenerator<CartFile> {
+    for (let from = 0; ;) {
+      const files = await this.#tables.filesOf(id, ['error'], from, BATCH);
+      yield* files;
+      const last = files.at(-1);
+      if (last === undefined || files.length < BATCH) return;
+      from = last.position + 1;
+    }
+  }
+
+  /** @returns all files of a cart, in the order of its tar */
+  async *files({ id, filesTotal }: Cart): AsyncGenerator<CartFile> {
+    for (let from = 0; from < filesTotal; from += BATCH) yield* await this.#tables.files(id, from, BATCH);
+  }
+
+  /**
+   * Opens the tar of a ready cart.
+   * @param filename the client's wish, see {@link downloadName}
+   * @returns undefined when the cart was deleted or taken to pieces meanwhile
+   * @throws PacificaError `invalid` for a bad file name; anything else when the cart's files can not be read
+   */
+  async download(cart: Cart, filename: string | undefined): Promise<CartDownload | undefined> {
+    const readyMs = cart.ready ?? cart.updated;
+    const name = downloadName(filename, readyMs);
+    if (!(await this.#leases.take(cart.id))) return undefined;
+    try {
+      const top = cart.bundle ? cart.uid : name.top;
+      const reader = cart.bundle
+        ? FileReader.open(this.#folders.bundle(cart))
+        : (await this.#layout(cart, top, readyMs)).reader();
+      const parts = [cart.uid, cart.id, cart.created, readyMs, top];
+      return {
+        fileName: name.file,
+        etag: createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 27),
+        lastModified: readyMs,
+        reader,
+        close: async () => {
+          await reader.close();
+          await this.#leases.give(cart.id);
+        },
+      };
+    } catch (error) {
+      await this.#leases.give(cart.id);
+      throw error;
+    }
+  }
+
+  async #layout(cart: Cart, top: string, readyMs: number): Promise<TarLayout<CartTarEntry>> {
+    const key = JSON.stringify([cart.id, readyMs, top]);
+    const layout =
+      this.#layouts.get(key) ??
+      (await TarLayout.of(new CartTar(this.#tables, cart, { folder: this.#folders.data(cart), top, readyMs })));
+    // the one that was used longest ago goes first
+    this.#layouts.delete(key);
+    this.#layouts.set(key, layout);
+    const [oldest] = this.#layouts.keys();
+    if (this.#layouts.size > LAYOUTS && oldest !== undefined) this.#layouts.delete(oldest);
+    return layout;
+  }
+
+  /**
+   * Deletes the uid's cart: its work stops, and its space is free when this resolves, unless it is being downloaded:
+   * then when the downloads have ended.
+   * @throws PacificaError `not-found`
+   */
+  async remove(uid: string): Promise<void> {
+    const ids = await this.#tables.delete(parseCartUid(uid));
+    if (ids.length === 0) throw new PacificaError('not-found', `No cart with uid ${uid} found`);
+    await this.#discard(ids);
+  }
+
+  /**
+   * Deletes carts that are finished, not being downloaded, and were last downloaded, or became ready, long ago.
+   * @param olderThanMs ms
+   * @param dryRun delete nothing
+   * @returns the carts that were, or would be, deleted
+   */
+  async *purge(olderThanMs: number, dryRun = false): AsyncGenerator<Cart> {
+    const before = Date.now() - olderThanMs;
+    let last = 0;
+    for (;;) {
+      const carts = await this.#tables.expired(before, last);
+      for (const cart of carts) {
+        if (!dryRun) {
+          if (!(await this.#tables.deleteIdle(cart))) continue;
+          await this.#discard([cart.id]);
+        }
+        yield cart;
+      }
+      const end = carts.at(-1);
+      if (end === undefined) return;
+      last = end.id;
+    }
+  }
+
+  /** @returns all carts that are not deleted */
+  async *list(): AsyncGenerator<Cart> {
+    for (let last = 0; ;) {
+      const carts = await this.#tables.list(last);
+      yield* carts;
+      const end = carts.at(-1);
+      if (end === undefined) return;
+      last = end.id;
+    }
+  }
+
+  /**
+   * Looks after what crashes leave: unfinished carts that nobody works on, data of deleted carts, folders without a cart.
+   * To be called at the start of a process that works on carts, and every few seconds.
+   */
+  async sweep(): Promise<void> {
+    await this.#requeue(Date.now() - (this.#swept ? STALLED : 0));
+    this.#swept = true;
+    await this.#removeDeleted();
+    if (Date.now() - this.#orphansLooked < ORPHANS_INTERVAL) return;
+    this.#orphansLooked = Date.now();
+    await this.#removeOrphans();
+  }
+
+  /** @param before ms since 1970; unfinished carts that nobody has touched since then are queued */
+  async #requeue(before: number): Promise<void> {
+    for (;;) {
+      const carts = await this.#tables.stalled(before);
+      if (carts.length === 0) return;
+      for (const { id } of carts) {
+        await this.#queue.add('cart', String(id));
+        await this.#tables.touch(id);
+      }
+    }
+  }
+
+  async #removeOrphans(): Promise<void> {
+    for await (const place of this.#folders.all()) {
+      if ((await this.#tables.get(place.id))?.uid === place.uid) continue;
+      this.#log.warn({ cart: place.id, uid: place.uid }, 'removing a folder that belongs to no cart');
+      await this.#folders.remove(place);
+    }
+  }
+
+  async #removeDeleted(): Promise<void> {
+    for (const cart of await this.#tables.removable()) await this.#removeData(cart);
+  }
+
+  /** Stops the work on deleted carts and removes what they have, unless they are being downloaded. */
+  async #discard(ids: readonly number[]): Promise<void> {
+    for (const id of ids) {
+      const run = this.#runs.get(id);
+      run?.stop.abort(new PacificaError('aborted', `cart ${id} was deleted`));
+      await run?.ended;
+      try {
+        const cart = await this.#tables.get(id);
+        if (cart !== undefined && !(await this.#tables.isLeased(id))) await this.#removeData(cart);
+      } catch (error) {
+        this.#log.error({ cart: id, err: error }, 'a deleted cart could not be removed now; it is tried again later');
+      }
+    }
+  }
+
+  async #removeData(cart: Cart): Promise<void> {
+    await this.#folders.remove(cart);
+    await this.#tables.forget(cart.id);
+  }
+
+  /** The handler of `cart` jobs. */
+  readonly handle: JobHandler = async (id, run) => {
+    const runId = randomUUID();
+    const cart = await this.#tables.claim(Number(id), runId);
+    if (cart === undefined) return;
+    const stop = new AbortController();
+    const onSignal = (): void => stop.abort(run.signal.reason);
+    run.signal.addEventListener('abort', onSignal);
+    if (run.signal.aborted) onSignal();
+    const ended = this.#run(cart, runId, stop, run);
+    this.#runs.set(cart.id, { stop, ended: ended.catch(() => undefined) });
+    try {
+      await ended;
+    } finally {
+      run.signal.removeEventListener('abort', onSignal);
+      if (this.#runs.get(cart.id)?.stop === stop) this.#runs.delete(cart.id);
+    }
+  };
+
+  async #run(cart: Cart, runId: string, stop: AbortController, run: JobRun): Promise<void> {
+    try {
+      await mkdir(this.#folders.volume, { recursive: true });
+      await new CartRun(this.#parts, cart, runId, stop).run();
+    } catch (error) {
+      if (run.signal.aborted) throw run.signal.reason;
+      if (error instanceof PacificaError && error.code === 'aborted') return await this.#afterLoss(cart);
+      if (mayPass(error)) throw error;
+      await this.#endInError(cart, runId, error);
+    }
+  }
+
+  /** The cart was deleted under the run, or another run has it. A deleted one leaves nothing on the volume. */
+  async #afterLoss({ id, uid }: Cart): Promise<void> {
+    const now = await this.#tables.get(id);
+    if (now === undefined) await this.#folders.remove({ id, uid });
+    else if (now.deleted !== null && !(await this.#tables.isLeased(id))) await this.#removeData(now);
+  }
+
+  async #endInError(cart: Cart, runId: string, error: unknown): Promise<void> {
+    this.#log.error({ cart: cart.uid, err: error }, 'a cart failed');
+    const full = error instanceof PacificaError && error.code === 'no-space';
+    const known = error instanceof PacificaError && error.code !== 'internal';
+    const message = full
+      ? NO_SPACE
+      : known
+        ? messageOf(error)
+        : 'The server met an error of its own; its log says which.';
+    const end = { status: 'error' as const, message: oneLine(message), runId: null, reserved: 0 };
+    try {
+      await this.#tables.journal(cart.id, runId, full ? { ...end, occupied: 0 } : end);
+    } catch (failure) {
+      if (failure instanceof PacificaError && failure.code === 'aborted') return;
+      throw wrapSystemError(failure, `can not note the failure of cart ${cart.uid}`);
+    }
+    // what it has must not stand in the way of others
+    if (full) await this.#folders.remove(cart);
+  }
+
+  /** Ends what runs by itself. Jobs and downloads are to be ended before. */
+  async close(): Promise<void> {
+    this.#leases.close();
+    await Promise.all(this.#removals);
+  }
+}
