@@ -10,7 +10,7 @@ export function printable(text: string): string {
 }
 
 const graphemes = new Intl.Segmenter();
-const WIDE = /[\p{sc=Han}\p{sc=Hangul}\p{sc=Hiragana}\p{sc=Katakana}\p{Extended_Pictographic}]/u;
+const WIDE = /[\p{scx=Han}\p{scx=Hangul}\p{scx=Hiragana}\p{scx=Katakana}\p{Extended_Pictographic}]/u;
 
 /** @returns columns that a terminal gives to a text */
 function width(text: string): number {
