@@ -11,7 +11,6 @@ import {
 } from 'sequelize';
 import { PacificaError } from '../../lib/errors.js';
 import type { Database } from './database.js';
-import { databaseWork } from './failure.js';
 
 /**
  * Where a job really is. Each step leads to the one after it, and a job that is found in one after a crash goes on there:
@@ -45,13 +44,12 @@ export interface IngestJob {
   /** ms since 1970, of the last progress */
   readonly updated: number;
   readonly phase: IngestPhase;
-  /** whether a failed job still has its data, so that it can be tried again */
+  /** whether all of its data is with us: from when it came in until it is in the archive, or a failed job's is purged */
   readonly kept: boolean;
   /** the run that may change this row; every other one is refused */
   readonly runId: string | null;
-  /** where that run is: machine and process */
+  /** the process that it is in (processMark) */
   readonly process: string | null;
-  readonly pid: number | null;
   /** ms since 1970, of that run's last sign of life */
   readonly beat: number;
   /** number of its files */
@@ -108,11 +106,11 @@ export type JobChanges = Partial<
   >
 >;
 
-/** A run of this process. */
 export interface RunIdentity {
+  /** different for every run that ever was */
   readonly runId: string;
+  /** the process that it is in (processMark) */
   readonly process: string;
-  readonly pid: number;
 }
 
 /** PostgreSQL hands out BIGINT as text, SQLite BOOLEAN as 0 and 1. */
@@ -138,7 +136,7 @@ const REMOVE_BATCH = 10_000;
 /**
  * The ingest jobs and their files. Whoever works on a job holds it by a run id; each of its writes names that id and
  * throws `aborted` when the job is no longer its own, so that a process that was believed dead can change nothing.
- * What may pass is `unavailable`.
+ * What the database throws comes out as it is.
  */
 export class IngestJobs {
   readonly #database: Database;
@@ -182,7 +180,7 @@ export class IngestJobs {
 
   /** @returns undefined when there is none */
   async find(id: number): Promise<IngestJob | undefined> {
-    const row = await databaseWork(() => this.#jobs.findOne({ where: { id }, raw: true }));
+    const row = await this.#jobs.findOne({ where: { id }, raw: true });
     return row === null ? undefined : jobOf(row);
   }
 
@@ -192,18 +190,26 @@ export class IngestJobs {
       ...(filter.state !== undefined && { state: filter.state }),
       ...(filter.since !== undefined && { created: { [Op.gte]: filter.since } }),
     };
-    const rows = await databaseWork(() =>
-      this.#jobs.findAll({ where, order: [['id', 'DESC']], limit: filter.limit, raw: true }),
-    );
+    const rows = await this.#jobs.findAll({ where, order: [['id', 'DESC']], limit: filter.limit, raw: true });
     return rows.map(jobOf);
   }
 
-  /** Jobs of some phases in the order of their ids, at most {@link BATCH} after the job `after`. */
-  async inPhase(phases: readonly IngestPhase[], after: number): Promise<IngestJob[]> {
-    const where = { phase: [...phases], id: { [Op.gt]: after } };
-    const rows = await databaseWork(() =>
-      this.#jobs.findAll({ where, order: [['id', 'ASC']], limit: BATCH, raw: true }),
-    );
+  /**
+   * Jobs of some phases in the order of their ids, at most {@link BATCH} after the job `after`.
+   * @param filter.updatedBefore ms since 1970
+   */
+  async inPhase(
+    filter: { phases: readonly IngestPhase[]; kept?: boolean; updatedBefore?: number },
+    after: number,
+  ): Promise<IngestJob[]> {
+    const { phases, kept, updatedBefore } = filter;
+    const where: WhereOptions<JobRow> = {
+      phase: [...phases],
+      id: { [Op.gt]: after },
+      ...(kept !== undefined && { kept }),
+      ...(updatedBefore !== undefined && { updated: { [Op.lt]: updatedBefore } }),
+    };
+    const rows = await this.#jobs.findAll({ where, order: [['id', 'ASC']], limit: BATCH, raw: true });
     return rows.map(jobOf);
   }
 
@@ -246,6 +252,11 @@ export class IngestJobs {
     await this.#held(id, runId, { beat: Date.now() });
   }
 
+  /** Lets go of a job, if this run still holds it. */
+  async release(id: number, runId: string): Promise<void> {
+    await this.#write((transaction) => this.#jobs.update({ runId: null }, { where: { id, runId }, transaction }));
+  }
+
   /** Removes a job that came to nothing, as if it had never been. */
   async remove(id: number, runId: string): Promise<void> {
     await this.removeMembers(id, runId);
@@ -283,13 +294,6 @@ export class IngestJobs {
     return this.#findMembers({ jobId: id, pathKey: paths.map(pathKey) });
   }
 
-  /** Marks files as named by the metadata. */
-  async markNamed(id: number, runId: string, positions: readonly number[]): Promise<void> {
-    await this.#held(id, runId, {}, async (transaction) => {
-      await this.#members.update({ named: true }, { where: { jobId: id, position: [...positions] }, transaction });
-    });
-  }
-
   /** Takes the marks of an earlier run away. */
   async clearNamed(id: number, runId: string): Promise<void> {
     await this.#held(id, runId, {}, async (transaction) => {
@@ -301,39 +305,39 @@ export class IngestJobs {
   async faultyMembers(id: number, limit: number): Promise<{ members: IngestMember[]; count: number }> {
     const where = { jobId: id, [Op.or]: [{ problem: { [Op.ne]: null } }, { named: false }] };
     const members = await this.#findMembers(where, limit);
-    const count = members.length < limit ? members.length : await databaseWork(() => this.#members.count({ where }));
+    const count = members.length < limit ? members.length : await this.#members.count({ where });
     return { members, count };
   }
 
   /** Paths that are in the bundle more than once, the first `limit` of them. */
   async pathsTwice(id: number, limit: number): Promise<string[]> {
-    const rows = await databaseWork(() =>
-      this.#database.sequelize.query<{ path: string }>(
-        `SELECT MIN(path) AS path FROM pacifica_ingest_member WHERE job_id = :id
+    const rows = await this.#database.sequelize.query<{ path: string }>(
+      `SELECT MIN(path) AS path FROM pacifica_ingest_member WHERE job_id = :id
          GROUP BY path_key HAVING COUNT(*) > 1 ORDER BY MIN(position) LIMIT :limit`,
-        { type: QueryTypes.SELECT, replacements: { id, limit } },
-      ),
+      { type: QueryTypes.SELECT, replacements: { id, limit } },
     );
     return rows.map(({ path }) => path);
   }
 
-  /** Changes one file. */
-  async updateMember(
-    id: number,
-    runId: string,
-    position: number,
-    changes: Partial<Pick<IngestMember, 'hashtype' | 'hashsum' | 'fileId' | 'size' | 'mtime' | 'mode'>>,
-  ): Promise<void> {
+  /** Gives a file an id of its own. */
+  async setFileId(id: number, runId: string, position: number, fileId: number): Promise<void> {
     await this.#held(id, runId, {}, async (transaction) => {
-      await this.#members.update(changes, { where: { jobId: id, position }, transaction });
+      await this.#members.update({ fileId }, { where: { jobId: id, position }, transaction });
+    });
+  }
+
+  /** Changes files, at most {@link BATCH}, as far as it is known of them only while the job runs. */
+  async saveMembers(id: number, runId: string, members: readonly IngestMember[]): Promise<void> {
+    const rows = members.map((member) => ({ ...member, jobId: id, pathKey: pathKey(member.path) }));
+    await this.#held(id, runId, {}, async (transaction) => {
+      const updateOnDuplicate: (keyof MemberRow)[] = ['hashtype', 'hashsum', 'named', 'mtime', 'mode'];
+      await this.#members.bulkCreate(rows, { updateOnDuplicate, transaction });
     });
   }
 
   /** Removes what is known of a job's files, some thousands at a time so that others may write meanwhile. */
   async removeMembers(id: number, runId: string): Promise<void> {
-    const last = await databaseWork(() =>
-      this.#members.findOne({ where: { jobId: id }, order: [['position', 'DESC']], raw: true }),
-    );
+    const last = await this.#members.findOne({ where: { jobId: id }, order: [['position', 'DESC']], raw: true });
     if (last === null) return;
     for (let end = REMOVE_BATCH; end < Number(last.position) + 1 + REMOVE_BATCH; end += REMOVE_BATCH) {
       await this.#held(id, runId, {}, async (transaction) => {
@@ -351,9 +355,7 @@ export class IngestJobs {
   }
 
   async #findMembers(where: WhereOptions<MemberRow>, limit?: number): Promise<IngestMember[]> {
-    const rows = await databaseWork(() =>
-      this.#members.findAll({ where, order: [['position', 'ASC']], limit, raw: true }),
-    );
+    const rows = await this.#members.findAll({ where, order: [['position', 'ASC']], limit, raw: true });
     return rows.map(memberOf);
   }
 
@@ -373,7 +375,7 @@ export class IngestJobs {
   }
 
   async #write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    return databaseWork(() => this.#database.write(work));
+    return this.#database.write(work);
   }
 }
 
@@ -390,7 +392,6 @@ function jobOf(row: JobRow): IngestJob {
     created: Number(row.created),
     updated: Number(row.updated),
     kept: Boolean(row.kept),
-    pid: maybe(row.pid),
     beat: Number(row.beat),
     members: Number(row.members),
     bytes: Number(row.bytes),
@@ -432,7 +433,6 @@ function defineJobs({ sequelize }: Database): ModelStatic<JobModel> {
       kept: DataTypes.BOOLEAN,
       runId: { type: DataTypes.STRING, field: 'run_id' },
       process: DataTypes.STRING,
-      pid: DataTypes.INTEGER,
       beat: DataTypes.BIGINT,
       members: DataTypes.BIGINT,
       bytes: DataTypes.BIGINT,

@@ -32,7 +32,6 @@ export const ingestTables: Migration = {
         kept: flag,
         run_id: maybeWord,
         process: maybeWord,
-        pid: { type: DataTypes.INTEGER, allowNull: true },
         beat: number,
         members: number,
         bytes: number,

@@ -1,0 +1,75 @@
+import type { IncomingMessage } from 'node:http';
+import Router from '@koa/router';
+import type Koa from 'koa';
+import type { IngestService } from '../ingest/service.js';
+import { PacificaError } from '../lib/errors.js';
+import { version } from '../lib/version.js';
+import { type AppOptions, createApp } from './app.js';
+import { errorBody, statusOf } from './errors.js';
+
+export interface IngestAppParts {
+  readonly service: Pick<IngestService, 'receive' | 'move' | 'state'>;
+  /** request header that carries the user, set by the web server in front */
+  readonly authHeader: string;
+  /** user when the header is absent */
+  readonly defaultUser: string;
+}
+
+/** The ingest service on the wire (wire.md, ingest part). */
+export function ingestApp(options: AppOptions, { service, authHeader, defaultUser }: IngestAppParts): Koa {
+  const app = createApp(options);
+  const router = new Router();
+
+  router.get('/', (ctx) => {
+    ctx.body = { message: 'Pacifica Ingest Up and Running' };
+  });
+
+  // the documents say /ingest, deployed clients use /upload
+  router.post(['/ingest', '/upload'], async (ctx) => {
+    const user = ctx.get(authHeader) || defaultUser;
+    const { record, error } = await service.receive(bodyOf(ctx.req), { user, length: ctx.request.length });
+    ctx.body = record;
+    // a bundle that is wrong is an answer of its own: 200 with a job that is FAILED, as the original has it
+    if (error === undefined || error.code === 'invalid' || error.code === 'aborted') return;
+    // deployed uploaders read job_id whatever the status is
+    ctx.status = statusOf(error);
+    ctx.body = { ...errorBody(error, version, options.debug), ...record };
+  });
+
+  router.post('/move', async (ctx) => {
+    ctx.body = await service.move(bodyOf(ctx.req), { user: ctx.get(authHeader) || defaultUser });
+  });
+
+  router.get('/get_state', async (ctx) => {
+    const { job_id: text } = ctx.query;
+    if (typeof text !== 'string') {
+      throw new PacificaError('invalid', 'job_id is missing, or there twice', {
+        hint: 'ask for /get_state?job_id=1234',
+      });
+    }
+    ctx.body = await service.state(parseJobId(text));
+  });
+
+  router.get('/get_state/:id', async (ctx) => {
+    ctx.body = await service.state(parseJobId(ctx.params.id ?? ''));
+  });
+
+  app.use(router.routes());
+  app.use(router.allowedMethods());
+  return app;
+}
+
+/** The bytes of a request; leaving them in the middle does not cut the connection. */
+function bodyOf(request: IncomingMessage): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => request.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array> };
+}
+
+function parseJobId(text: string): number {
+  if (!/^-?[0-9]{1,30}$/.test(text)) {
+    throw new PacificaError('invalid', `job ID ${JSON.stringify(text.slice(0, 100))} is not a number`);
+  }
+  const id = Number(text);
+  // no job has such a number, and a database could not look for it
+  if (!Number.isSafeInteger(id)) throw new PacificaError('not-found', `job ID ${text} does not exist.`);
+  return id;
+}

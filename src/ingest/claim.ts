@@ -1,0 +1,110 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { messageOf, PacificaError } from '../lib/errors.js';
+import { Mutex } from '../lib/mutex.js';
+import { processMark } from '../lib/process-mark.js';
+import type { IngestJobs, JobChanges, RunIdentity } from '../storage/database/ingest-jobs.js';
+import type { Task } from './state.js';
+
+/** ms between two looks at what there is to write */
+const TICK = 1000;
+/** ticks without progress after which a sign of life is written */
+const BEAT_TICKS = 3;
+/** 100 is for what is safe: whoever reads it on the last task stops looking */
+const NEARLY = 99.999;
+
+/** @returns the name of a run that has not been there before */
+export function newRun(): RunIdentity {
+  return { runId: randomUUID(), process: processMark() };
+}
+
+/**
+ * A run's hold on its job: writes what happens into the row, gives signs of life, and notices when the job is another
+ * run's by now. Call {@link stop} when the work ends.
+ */
+export class Claim {
+  readonly jobId: number;
+  readonly runId: string;
+  /** aborted when the job is no longer ours, or the run is to stop */
+  readonly signal: AbortSignal;
+  readonly #store: IngestJobs;
+  readonly #log: Logger;
+  readonly #lost = new AbortController();
+  readonly #writes = new Mutex();
+  readonly #timer: NodeJS.Timeout;
+  #percent: number | undefined;
+  #idle = 0;
+
+  constructor(store: IngestJobs, jobId: number, runId: string, log: Logger, stop?: AbortSignal) {
+    this.#store = store;
+    this.jobId = jobId;
+    this.runId = runId;
+    this.#log = log;
+    this.signal = stop === undefined ? this.#lost.signal : AbortSignal.any([stop, this.#lost.signal]);
+    this.#timer = setInterval(() => void this.#tick(), TICK).unref();
+  }
+
+  /** Begins a task, or ends it (percent 100). What a wait was for is forgotten. */
+  async task(task: Task, taskPercent = 0): Promise<void> {
+    await this.update({ task, taskPercent, exception: '' });
+  }
+
+  /** Tells how far the task is, 0 to 100. It is written within a second. */
+  percent(percent: number): void {
+    this.#percent = Math.min(percent, NEARLY);
+  }
+
+  /** Writes changes now. @throws PacificaError `aborted` when the job is no longer ours */
+  async update(changes: JobChanges): Promise<void> {
+    this.#percent = undefined;
+    await this.#write(() => this.#store.update(this.jobId, this.runId, changes));
+  }
+
+  /** Writes the last changes and lets go of the job. */
+  async end(changes: JobChanges): Promise<void> {
+    await this.stop();
+    await this.update({ ...changes, runId: null });
+  }
+
+  /** Lets go of the job undone, so that the next run need not wait; when that fails it waits a little. */
+  async release(): Promise<void> {
+    try {
+      await this.stop();
+      await this.#store.release(this.jobId, this.runId);
+    } catch (error) {
+      this.#log.warn({ job: this.jobId }, `can not let go of the job: ${messageOf(error)}`);
+    }
+  }
+
+  /** Ends the signs of life. May be called twice. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#writes.run(async () => undefined);
+  }
+
+  async #tick(): Promise<void> {
+    this.#idle += 1;
+    if (this.#percent === undefined && this.#idle < BEAT_TICKS) return;
+    try {
+      await this.#write(async () => {
+        const percent = this.#percent;
+        this.#percent = undefined;
+        if (percent === undefined) await this.#store.beat(this.jobId, this.runId);
+        else await this.#store.update(this.jobId, this.runId, { taskPercent: percent });
+      });
+    } catch (error) {
+      // the work itself meets the same fault when it writes what matters
+      this.#log.warn({ job: this.jobId }, `can not write the progress: ${messageOf(error)}`);
+    }
+  }
+
+  async #write(work: () => Promise<void>): Promise<void> {
+    this.#idle = 0;
+    try {
+      await this.#writes.run(work);
+    } catch (error) {
+      if (error instanceof PacificaError && error.code === 'aborted') this.#lost.abort(error);
+      throw error;
+    }
+  }
+}

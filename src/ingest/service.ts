@@ -1,0 +1,148 @@
+import { PacificaError } from '../lib/errors.js';
+import type { JobHandler } from '../lib/job-queue.js';
+import type { IngestJob } from '../storage/database/ingest-jobs.js';
+import { Claim, newRun } from './claim.js';
+import { enqueue } from './open-job.js';
+import type { IngestParts } from './parts.js';
+import { purgeJob } from './purge.js';
+import { receive, type Reception, type Upload } from './receive.js';
+import { receiveMove } from './receive-move.js';
+import { ingestHandler } from './run.js';
+import { MetadataSpool } from './spool.js';
+import { type StateRecord, stateRecord } from './state.js';
+import { Sweeper } from './sweep.js';
+
+export interface IngestServiceOptions extends Omit<IngestParts, 'spool'> {
+  /** folder of ours, shared by all processes that receive bundles or run jobs: the metadata of jobs under way */
+  readonly folder: string;
+}
+
+/** What became of an upload, for the one who sent it. */
+export interface UploadAnswer {
+  readonly record: StateRecord;
+  /** why the bundle was not taken; the record is that of a FAILED job then */
+  readonly error: PacificaError | undefined;
+}
+
+/** Ingest: takes bundles and moves, works on them, and tells how far they are. */
+export class IngestService {
+  /** does the work of the jobs of kind `ingest` */
+  readonly handler: JobHandler;
+  readonly #parts: IngestParts;
+  readonly #sweeper: Sweeper;
+
+  constructor({ folder, ...parts }: IngestServiceOptions) {
+    this.#parts = { ...parts, spool: new MetadataSpool(folder) };
+    this.handler = ingestHandler(this.#parts);
+    this.#sweeper = new Sweeper(this.#parts);
+  }
+
+  /**
+   * Takes in a bundle; see {@link receive}.
+   * @throws PacificaError `unavailable` when no job id can be had; the body is not touched then
+   */
+  async receive(body: AsyncIterable<Uint8Array>, upload: Upload): Promise<UploadAnswer> {
+    const { job, error }: Reception = await receive(this.#parts, body, upload);
+    return { record: stateRecord(job), error };
+  }
+
+  /**
+   * Takes in the metadata of files that are on the server already; see {@link receiveMove}.
+   * @throws PacificaError `invalid`, `too-large`, `unavailable`; there is no job then
+   */
+  async move(body: AsyncIterable<Uint8Array>, { user }: { user: string }): Promise<StateRecord> {
+    return stateRecord(await receiveMove(this.#parts, body, { user }));
+  }
+
+  /** @throws PacificaError `not-found` */
+  async state(jobId: number): Promise<StateRecord> {
+    return stateRecord(await this.job(jobId));
+  }
+
+  /** @throws PacificaError `not-found`, in the words of the original (wire.md, ingest part) */
+  async job(jobId: number): Promise<IngestJob> {
+    const job = await this.#parts.store.find(jobId);
+    if (job === undefined) throw new PacificaError('not-found', `job ID ${jobId} does not exist.`);
+    return job;
+  }
+
+  /** Jobs, newest first. @param filter.since ms since 1970, by time of creation */
+  async list(filter: { state?: string; since?: number; limit: number }): Promise<IngestJob[]> {
+    return this.#parts.store.list(filter);
+  }
+
+  /**
+   * Lets a failed job try again, with the data that it has, under the same ids.
+   * @throws PacificaError `not-found`, `invalid` when it has not failed or has no data any more
+   */
+  async retry(jobId: number): Promise<StateRecord> {
+    const { store, log } = this.#parts;
+    const run = newRun();
+    const job = await store.takeFailed(jobId, run);
+    if (job === undefined) throw noRetry(await this.job(jobId));
+    const claim = new Claim(store, jobId, run.runId, log);
+    await claim.end({
+      phase: 'queued',
+      state: 'OK',
+      task: 'UPLOADING',
+      taskPercent: 100,
+      exception: '',
+      complete: false,
+    });
+    await enqueue(this.#parts, jobId);
+    return this.state(jobId);
+  }
+
+  /**
+   * Sets what get_state tells, by hand. What was running for the job can change nothing any more; when it is set to
+   * FAILED before it was done, what was visible of it is taken back.
+   * @throws PacificaError `not-found`
+   */
+  async setState(
+    jobId: number,
+    changes: { state: 'OK' | 'FAILED'; task?: string; taskPercent?: number; exception?: string },
+  ): Promise<StateRecord> {
+    const { phase } = await this.job(jobId);
+    const isOver = ['done', 'failed', 'finishing'].includes(phase);
+    const fails = changes.state === 'FAILED';
+    await this.#parts.store.force(jobId, {
+      ...changes,
+      complete: fails || phase === 'done',
+      ...(fails && !isOver && { phase: 'failing' }),
+    });
+    if (fails && !isOver) await enqueue(this.#parts, jobId);
+    return this.state(jobId);
+  }
+
+  /**
+   * Removes the data that failed jobs have kept.
+   * @param before ms since 1970: only of jobs that failed earlier
+   * @returns the jobs whose data was removed
+   */
+  async purge(before: number): Promise<number[]> {
+    const purged: number[] = [];
+    for (let after = 0; ;) {
+      const filter = { phases: ['failed'] as const, kept: true, updatedBefore: before };
+      const jobs = await this.#parts.store.inPhase(filter, after);
+      const last = jobs.at(-1);
+      if (last === undefined) return purged;
+      for (const { id } of jobs) if (await purgeJob(this.#parts, id)) purged.push(id);
+      after = last.id;
+    }
+  }
+
+  /**
+   * Puts right what processes that died have left: uploads that nobody receives any more become FAILED, jobs that nobody
+   * works on are put on the queue, data that nobody needs is removed. To be called at start and every few seconds.
+   */
+  async sweep(): Promise<void> {
+    await this.#sweeper.sweep();
+  }
+}
+
+function noRetry({ id, state, phase }: IngestJob): PacificaError {
+  if (phase === 'failed') {
+    return new PacificaError('invalid', `ingest job ${id} has no data any more`, { hint: 'upload it again' });
+  }
+  return new PacificaError('invalid', `ingest job ${id} has not failed, its state is ${state}`);
+}

@@ -1,0 +1,39 @@
+import type { IngestJob } from '../storage/database/ingest-jobs.js';
+
+/** The tasks of a job, in their order (wire.md, ingest part). A move has `move files` where an upload has `ingest files`. */
+export type Task =
+  'UPLOADING' | 'open tar' | 'load metadata' | 'Policy Validation' | 'ingest files' | 'move files' | 'ingest metadata';
+
+/** What get_state and both POSTs answer with, keys in the order of the original (wire.md, ingest part). */
+export interface StateRecord {
+  job_id: number;
+  /** `OK` or `FAILED` */
+  state: string;
+  task: string;
+  /** 0 to 100 with five decimals, as text: what the original's NUMERIC(10,5) looks like */
+  task_percent: string;
+  /** whether it has come to an end, a good or a bad one */
+  complete: boolean;
+  /** UTC, `2018-01-25 17:00:32.120000` */
+  updated: string;
+  created: string;
+  exception: string;
+}
+
+export function stateRecord(job: IngestJob): StateRecord {
+  return {
+    job_id: job.id,
+    state: job.state,
+    task: job.task,
+    task_percent: job.taskPercent.toFixed(5),
+    complete: job.complete,
+    updated: pythonTime(job.updated),
+    created: pythonTime(job.created),
+    exception: job.exception,
+  };
+}
+
+/** As Python prints a datetime: a space, microseconds, no zone. */
+function pythonTime(ms: number): string {
+  return new Date(ms).toISOString().replace('T', ' ').replace('Z', '000');
+}

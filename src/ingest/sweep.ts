@@ -1,0 +1,143 @@
+import { isDead } from '../lib/process-mark.js';
+import { BATCH, type IngestJob, type IngestPhase } from '../storage/database/ingest-jobs.js';
+import { Claim, newRun } from './claim.js';
+import { removeLeftovers } from './leftovers.js';
+import { type IngestParts, jobOfGroup } from './parts.js';
+import { purgeJob } from './purge.js';
+
+/** ms without a sign of life after which an upload on another machine is taken for dead */
+const SILENCE = 30_000;
+/** ms without a sign of life after which the queue is asked about a job again */
+const REMIND = 60_000;
+/** ms between two looks for what nobody needs any more */
+const CLEAN = 60_000;
+
+/** Phases in which a job still needs its drafts and its metadata. */
+const NEEDS_DATA: readonly IngestPhase[] = ['receiving', 'queued', 'recording', 'failing'];
+
+interface Sighting {
+  readonly beat: number;
+  /** when we first saw this beat, by our own clock: that of another machine may be wrong */
+  readonly at: number;
+}
+
+/**
+ * Puts right what processes that died left behind. Every process may do it, at any time, again and again: at its start
+ * and every few seconds.
+ */
+export class Sweeper {
+  readonly #parts: IngestParts;
+  #seen = new Map<number, Sighting>();
+  #unsure: string[] = [];
+  #cleaned = -Infinity;
+
+  constructor(parts: IngestParts) {
+    this.#parts = parts;
+  }
+
+  async sweep(): Promise<void> {
+    const before = this.#seen;
+    this.#seen = new Map();
+    await this.#each({ phases: ['receiving'] }, (job) => this.#lookAtUpload(job, this.#see(job, before)));
+    await this.#each({ phases: ['queued', 'recording', 'finishing', 'failing'] }, (job) =>
+      this.#lookAtWork(job, this.#see(job, before)),
+    );
+    await this.#remind();
+    if (performance.now() - this.#cleaned < CLEAN) return;
+    this.#cleaned = performance.now();
+    await this.#removeExpired();
+    await this.#removeOrphans();
+  }
+
+  async #each(
+    filter: { phases: readonly IngestPhase[]; kept?: boolean; updatedBefore?: number },
+    work: (job: IngestJob) => Promise<void>,
+  ): Promise<void> {
+    for (let after = 0; ;) {
+      const jobs = await this.#parts.store.inPhase(filter, after);
+      const last = jobs.at(-1);
+      if (last === undefined) return;
+      for (const job of jobs) {
+        try {
+          await work(job);
+        } catch (error) {
+          this.#parts.log.warn({ job: job.id, err: error }, 'can not put an ingest job right now');
+        }
+      }
+      after = last.id;
+    }
+  }
+
+  /** @returns ms since the job's last sign of life changed; undefined when we see the job for the first time */
+  #see({ id, beat }: IngestJob, before: ReadonlyMap<number, Sighting>): number | undefined {
+    const last = before.get(id);
+    const now = performance.now();
+    const sighting = last?.beat === beat ? last : { beat, at: now };
+    this.#seen.set(id, sighting);
+    return last === undefined ? undefined : now - sighting.at;
+  }
+
+  async #lookAtUpload(job: IngestJob, silence: number | undefined): Promise<void> {
+    const dead = job.process === null ? undefined : isDead(job.process);
+    if (dead ?? (silence !== undefined && silence > SILENCE)) await this.#interrupt(job);
+  }
+
+  /** An upload whose process died: its sender has got no answer, and what came of the body is of no use. */
+  async #interrupt(job: IngestJob): Promise<void> {
+    const { store, log } = this.#parts;
+    const run = newRun();
+    if ((await store.takeOver(job, run)) === undefined) return;
+    log.warn({ job: job.id }, 'the server stopped while this bundle came in');
+    const claim = new Claim(store, job.id, run.runId, log);
+    try {
+      await removeLeftovers(this.#parts, job.id, run.runId);
+      await claim.end({
+        phase: 'failed',
+        state: 'FAILED',
+        exception: 'upload interrupted: the server stopped while it came in (send it again)',
+        complete: true,
+      });
+    } finally {
+      await claim.stop();
+    }
+  }
+
+  async #lookAtWork({ id, beat }: IngestJob, silence = Infinity): Promise<void> {
+    if (silence < REMIND) return;
+    this.#unsure.push(String(id));
+    this.#seen.set(id, { beat, at: performance.now() });
+  }
+
+  /** For jobs that the queue does not know any more, or never heard of. */
+  async #remind(): Promise<void> {
+    const ids = this.#unsure;
+    this.#unsure = [];
+    for (let start = 0; start < ids.length; start += BATCH) {
+      await this.#parts.queue.ensure('ingest', ids.slice(start, start + BATCH));
+    }
+  }
+
+  async #removeExpired(): Promise<void> {
+    const updatedBefore = Date.now() - this.#parts.settings.keepFailed;
+    await this.#each({ phases: ['failed'], kept: true, updatedBefore }, async ({ id }) => {
+      await purgeJob(this.#parts, id);
+    });
+  }
+
+  /** Drafts and metadata that no job needs: of a crash between two removals, or of a database from a backup. */
+  async #removeOrphans(): Promise<void> {
+    const { archive, spool, log } = this.#parts;
+    for (const group of await archive.drafts.groups()) {
+      const jobId = jobOfGroup(group);
+      if (jobId === undefined || (await this.#needsData(jobId))) continue;
+      log.info({ job: jobId }, 'removing drafts that no ingest job needs');
+      await archive.drafts.removeGroup(group);
+    }
+    for (const jobId of await spool.jobs()) if (!(await this.#needsData(jobId))) await spool.remove(jobId);
+  }
+
+  async #needsData(jobId: number): Promise<boolean> {
+    const job = await this.#parts.store.find(jobId);
+    return job !== undefined && (NEEDS_DATA.includes(job.phase) || (job.phase === 'failed' && job.kept));
+  }
+}
