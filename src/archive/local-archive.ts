@@ -2,6 +2,7 @@ import type { ArchiveId } from '../lib/archive-id.js';
 import { PacificaError } from '../lib/errors.js';
 import { type RandomReader, readChunks } from '../lib/random-reader.js';
 import {
+  canSweep,
   type Drafts,
   type FileStatus,
   hasDrafts,
@@ -32,6 +33,8 @@ export class LocalArchive implements Archive {
   readonly drafts: Drafts;
   /** path of a file that may be linked; only where the storage has files on this machine */
   readonly localPath?: (id: ArchiveId) => Promise<string>;
+  /** whether {@link move} would take a path; only where the storage has files on this machine */
+  readonly checkMove?: (path: string) => Promise<void>;
   readonly #backend: StorageBackend;
   readonly #roots: MoveRoots;
   readonly #locks = new IdLocks();
@@ -45,6 +48,9 @@ export class LocalArchive implements Archive {
     if (hasLocalPaths(backend)) {
       this.localPath = (id) => backend.localPath(id);
       this.#roots = new MoveRoots([...moveRoots, backend.root], [backend.ownFolder]);
+      this.checkMove = async (path) => {
+        await this.#roots.check(path);
+      };
     } else {
       this.#roots = new MoveRoots(moveRoots, []);
     }
@@ -97,6 +103,10 @@ export class LocalArchive implements Archive {
     }
   }
 
+  async sweep(): Promise<void> {
+    if (canSweep(this.#backend)) await this.#backend.sweep();
+  }
+
   async close(): Promise<void> {
     await this.#backend.close();
   }
@@ -108,6 +118,8 @@ export class LocalArchive implements Archive {
     change: (beforeVisible: (written: Written) => Promise<void>) => Promise<FileStatus>,
   ): Promise<FileStatus> {
     let release: (() => void) | undefined;
+    // what does not hold beforehand need not be transferred
+    if (condition !== undefined) condition(await this.#current(id));
     try {
       return await change(async (written) => {
         await beforeVisible?.(written);
