@@ -66,6 +66,8 @@ export const settings = {
     ),
     metadata_limit: setting(size(), parseSize('256M'), 'Largest metadata.txt that is taken.'),
     bundle_limit: setting(size(), 0, 'Largest bundle that is taken; 0 is no limit.'),
+    member_limit: setting(integer(0), 0, 'Most files of one bundle; 0 is no limit.'),
+    keep_failed: setting(number(0), 30 * 86_400, 'Seconds that the data of a failed job is kept for another try.'),
     auth_header: setting(
       text(),
       'X-Http-Authed-User',
