@@ -42,9 +42,9 @@ async function hasMetadata(reader: RandomReader, path: string): Promise<boolean>
   let extended: Pax | undefined;
   for (let position = 0; position + BLOCK <= reader.size;) {
     await reader.read(block, position);
-    const header = new Header(block, 0, extended);
-    if (header.nullBlock) return false;
-    if (!header.cksumValid) {
+    const header = headerOf(block, extended);
+    if (header?.nullBlock === true) return false;
+    if (header?.cksumValid !== true) {
       throw new PacificaError('invalid', `${path} is no tar: byte ${position} is no header`, {
         hint: 'a bundle is an uncompressed tar',
       });
@@ -60,4 +60,13 @@ async function hasMetadata(reader: RandomReader, path: string): Promise<boolean>
     position += size + tarPadding(size);
   }
   return false;
+}
+
+/** @returns undefined where the library throws, for numbers that are none */
+function headerOf(block: Buffer, extended: Pax | undefined): Header | undefined {
+  try {
+    return new Header(block, 0, extended);
+  } catch {
+    return undefined;
+  }
 }
