@@ -1,6 +1,9 @@
 import { PacificaError } from '../lib/errors.js';
 import { HttpClient, retrying } from './http.js';
 
+/** ms that a look-up is tried again: somebody waits for it */
+const LOOKUP_BUDGET = 2000;
+
 export interface MetadataClientOptions {
   /** base URL, like `http://127.0.0.1:8121` */
   url: string;
@@ -54,10 +57,11 @@ export class MetadataClient {
   }
 
   async #get(url: string): Promise<unknown> {
-    return retrying(async () => {
+    const get = async (): Promise<unknown> => {
       const response = await this.#http.expect([200], { method: 'GET', url });
       return response.json();
-    });
+    };
+    return retrying(get, { budgetMs: LOOKUP_BUDGET });
   }
 
   async close(): Promise<void> {

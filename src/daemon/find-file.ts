@@ -1,7 +1,7 @@
 import type { Archive, ArchiveFile } from '../archive/archive.js';
 import type { CatalogFile, Metadata } from '../catalog/catalog.js';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
-import type { HashType } from '../lib/digest.js';
+import type { Digest } from '../lib/digest-field.js';
 import { type ErrorCode, PacificaError } from '../lib/errors.js';
 import type { FileStatus } from '../storage/backends/backend.js';
 
@@ -24,7 +24,7 @@ export interface Candidate {
 export async function* findCandidates(
   metadata: Pick<Metadata, 'files'>,
   archive: Pick<Archive, 'status'>,
-  hash: { type: HashType; sum: string },
+  hash: Digest,
 ): AsyncGenerator<Candidate> {
   let onTape: Candidate | undefined;
   let failure: PacificaError | undefined;
@@ -45,10 +45,7 @@ export async function* findCandidates(
   else if (found === 0 && failure !== undefined) throw failure;
 }
 
-async function* filesWith(
-  metadata: Pick<Metadata, 'files'>,
-  { type, sum }: { type: HashType; sum: string },
-): AsyncGenerator<CatalogFile> {
+async function* filesWith(metadata: Pick<Metadata, 'files'>, { type, sum }: Digest): AsyncGenerator<CatalogFile> {
   let below: number | undefined;
   for (;;) {
     const query = { hashtype: type, hashsum: sum, below, limit: PAGE };

@@ -4,7 +4,8 @@ import type Koa from 'koa';
 import type { Archive } from '../archive/archive.js';
 import type { Metadata } from '../catalog/catalog.js';
 import type { ArchiveId } from '../lib/archive-id.js';
-import { type HashType, normalizeHash } from '../lib/digest.js';
+import { normalizeHash } from '../lib/digest.js';
+import { type Digest, formatDigestField } from '../lib/digest-field.js';
 import { PacificaError } from '../lib/errors.js';
 import { answerFile, sendFile } from './answer-file.js';
 import { type AppOptions, createApp } from './app.js';
@@ -57,7 +58,7 @@ export function proxyApp(options: AppOptions, { metadata, archive, accel }: Prox
       // the archive knows the size; the metadata was only told one
       const { size, mtimeMs } = opened?.status ?? candidate.status;
       await answerFile(ctx, { size, mtimeMs, etag: hash.sum }, async (res, start, end) => {
-        if (opened !== undefined) await sendFile(res, opened, start, end);
+        if (opened !== undefined) await behindUs('archive', () => sendFile(res, opened, start, end));
       });
     } finally {
       await opened?.close();
@@ -78,7 +79,7 @@ async function first(
 }
 
 /** What can be no hash of a file is the hash of no file. */
-function parseHash(hashtype: string, hashsum: string): { type: HashType; sum: string } {
+function parseHash(hashtype: string, hashsum: string): Digest {
   try {
     return normalizeHash(hashtype, hashsum);
   } catch (error) {
@@ -92,21 +93,19 @@ function notThere(): HttpError {
 }
 
 /** Headers that hold whichever of the files with this hash is sent. */
-function describe(ctx: Koa.Context, { file }: Candidate, { type, sum }: { type: HashType; sum: string }): void {
+function describe(ctx: Koa.Context, { file }: Candidate, hash: Digest): void {
   ctx.type = 'application/octet-stream';
   ctx.set('Content-Disposition', disposition(file.name));
   // the bytes of a hash never change (RFC 8246)
   ctx.set('Cache-Control', 'max-age=31536000, immutable');
-  // RFC 9530, 5: of the algorithms in its registry these two are not deprecated
-  if (type === 'sha256' || type === 'sha512') {
-    ctx.set('Repr-Digest', `${type.replace('sha', 'sha-')}=:${Buffer.from(sum, 'hex').toString('base64')}:`);
-  }
+  const digest = formatDigestField(hash);
+  if (digest !== undefined) ctx.set('Repr-Digest', digest);
 }
 
 /** RFC 6266: the name in ASCII for old clients and, where that is another one, the real one in UTF-8. */
 function disposition(name: string): string {
   const clean = name.replace(/[\p{Cc}\p{Cs}/\\]/gu, '_');
-  const safe = clean === '' ? 'file' : clean;
+  const safe = /^\.*$/.test(clean) ? 'file' : clean;
   return contentDisposition(safe, { fallback: safe.replace(/[^ -~]/gu, '_') });
 }
 
