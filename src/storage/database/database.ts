@@ -20,7 +20,8 @@ function configured(synchronous: 'FULL' | 'NORMAL') {
     constructor(filename: string, mode: number, callback: (error: Error | null) => void) {
       super(filename, mode, callback);
       this.configure('busyTimeout', BUSY_TIMEOUT);
-      this.run(`PRAGMA synchronous = ${synchronous}`);
+      // without a callback a failure would end the process; what is wrong with a file is told by its first statement
+      this.run(`PRAGMA synchronous = ${synchronous}`, () => undefined);
     }
   };
 }
