@@ -3,7 +3,7 @@ import { type RetryOptions, retrying } from '../client/http.js';
 import type { ArchiveId } from '../lib/archive-id.js';
 import { eachLimit } from '../lib/each-limit.js';
 import { mayPass, PacificaError } from '../lib/errors.js';
-import type { Drafts, FileStatus, PutOptions } from '../storage/backends/backend.js';
+import type { FileStatus, PutOptions } from '../storage/backends/backend.js';
 import type { Archive, ArchiveFile } from './archive.js';
 import { SpoolDrafts } from './spool-drafts.js';
 
@@ -21,7 +21,7 @@ export interface RemoteArchiveOptions {
 
 /** The archive on another machine, over HTTP (wire.md, archive part). */
 export class RemoteArchive implements Archive {
-  readonly drafts: Drafts;
+  readonly drafts: SpoolDrafts;
   readonly #client: ArchiveClient;
   readonly #retry: RetryOptions;
 
@@ -88,6 +88,10 @@ export class RemoteArchive implements Archive {
         throw error;
       }
     }, this.#retry);
+  }
+
+  async sweep(): Promise<void> {
+    await this.drafts.sweep();
   }
 
   async close(): Promise<void> {

@@ -62,8 +62,11 @@ function rangeOf(ctx: Context, size: number): { start: number; end: number } | u
   }
 }
 
-/** RFC 9110, 13.1.1 and 13.1.4 */
-function checkPreconditions(headers: IncomingHttpHeaders, facts: FileFacts): void {
+/**
+ * RFC 9110, 13.1.1 and 13.1.4
+ * @throws PacificaError `precondition`
+ */
+export function checkPreconditions(headers: IncomingHttpHeaders, facts: FileFacts): void {
   const match = headers['if-match'];
   const unmodifiedSince = parseHttpDate(headers['if-unmodified-since'] ?? '');
   const holds =
@@ -76,11 +79,14 @@ function checkPreconditions(headers: IncomingHttpHeaders, facts: FileFacts): voi
 /** RFC 9110, 13.1.2 (weak comparison) and 13.1.3 */
 function isNotModified(headers: IncomingHttpHeaders, facts: FileFacts): boolean {
   const noneMatch = headers['if-none-match'];
-  if (noneMatch !== undefined) {
-    return noneMatch.trim() === '*' || tags(noneMatch).some((tag) => tag.replace(/^W\//, '') === `"${facts.etag}"`);
-  }
+  if (noneMatch !== undefined) return !matchesNone(noneMatch, facts);
   const modifiedSince = parseHttpDate(headers['if-modified-since'] ?? '');
   return modifiedSince !== undefined && seconds(facts.mtimeMs) <= modifiedSince;
+}
+
+/** RFC 9110, 13.1.2, for a file that is there. @returns whether the condition of an If-None-Match header holds */
+export function matchesNone(header: string, { etag }: FileFacts): boolean {
+  return header.trim() !== '*' && !tags(header).some((tag) => tag.replace(/^W\//, '') === `"${etag}"`);
 }
 
 /** RFC 9110, 13.1.5: strong comparison, a date only when it is the very one */

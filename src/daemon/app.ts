@@ -4,6 +4,8 @@ import type { Logger } from 'pino';
 import { messageOf } from '../lib/errors.js';
 import { version } from '../lib/version.js';
 import { errorBody, HttpError, statusOf } from './errors.js';
+import { closeGently } from './http-server.js';
+import { answerJson } from './wire-json.js';
 
 /** What every service's app is given. */
 export interface AppOptions {
@@ -70,11 +72,13 @@ export function createApp({ service, log, debug }: AppOptions): Koa {
         if (status === 416 && name === 'content-range') continue;
         if (/^(content-|etag|last-modified|accept-ranges|cache-control)/i.test(name)) ctx.remove(name);
       }
-      ctx.status = status;
-      ctx.body = errorBody(error, version, debug);
+      answerJson(ctx, status, errorBody(error, version, debug));
       if (status === 503) ctx.set('Retry-After', '5');
       // the rest of a body that nobody reads: don't let it stand in the way of the next request
-      if (!ctx.req.complete) ctx.set('Connection', 'close');
+      if (!ctx.req.complete) {
+        ctx.set('Connection', 'close');
+        closeGently(ctx.req);
+      }
     }
   });
   return app;

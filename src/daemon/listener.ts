@@ -1,9 +1,10 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { PacificaError, systemCode } from '../lib/errors.js';
 import { version } from '../lib/version.js';
 import { errorBody } from './errors.js';
+import { createHttpServer } from './http-server.js';
 
 /** ms of silence on a connection after which it is cut; long, since a server may be busy with an fsync of terabytes */
 const IDLE_TIMEOUT = 30 * 60_000;
@@ -27,7 +28,7 @@ export class Listener {
    * @throws PacificaError `unavailable` (port in use), `forbidden` (not allowed), `invalid` (no such address)
    */
   async listen(service: string, handler: RequestListener, host: string, port: number): Promise<string> {
-    const server = createServer({ keepAliveTimeout: KEEP_ALIVE_TIMEOUT, requestTimeout: 0 }, (req, res) => {
+    const server = createHttpServer({ keepAliveTimeout: KEEP_ALIVE_TIMEOUT, requestTimeout: 0 }, (req, res) => {
       if (this.#draining) refuse(req, res);
       else handler(req, res);
     });

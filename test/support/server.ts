@@ -1,5 +1,5 @@
-import { createServer, type RequestListener } from 'node:http';
-import type { Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
+import { createHttpServer } from '../../src/daemon/http-server.js';
 
 export interface TestServer {
   /** base URL without a slash at the end */
@@ -8,9 +8,9 @@ export interface TestServer {
   close(): Promise<void>;
 }
 
-/** Starts an HTTP server on a free port of this machine: `await startServer(app.callback())`. */
+/** Starts an HTTP server as the daemons have it on a free port of this machine: `await startServer(app.callback())`. */
 export async function startServer(handler: RequestListener): Promise<TestServer> {
-  const server = createServer(handler);
+  const server = createHttpServer({}, handler);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', resolve);

@@ -92,6 +92,12 @@ export interface LocalPaths {
   localPath(id: ArchiveId): Promise<string>;
 }
 
+/** Optional: a storage where a crash can leave unfinished files behind. */
+export interface Sweeping {
+  /** Removes what processes that died left unfinished, never what a running one is at. @returns how many files */
+  sweep(): Promise<number>;
+}
+
 /**
  * A file that is written before its id is known. Drafts are grouped (one group an ingest job), so that a whole group
  * can be found again after a crash and removed at once.
@@ -134,4 +140,9 @@ export function hasLocalPaths(backend: StorageBackend): backend is StorageBacken
 /** @returns whether the backend can write now and name later */
 export function hasDrafts(backend: StorageBackend): backend is StorageBackend & { readonly drafts: Drafts } {
   return 'drafts' in backend;
+}
+
+/** @returns whether crashes leave something behind that is to be swept */
+export function canSweep(backend: StorageBackend): backend is StorageBackend & Sweeping {
+  return 'sweep' in backend;
 }
