@@ -369,6 +369,7 @@ describe('GET', () => {
     const big = randomBytes(8 * 1024 * 1024);
     await put('77', big);
     const { port } = new URL(service.url);
+    const memory = process.memoryUsage().arrayBuffers;
     const slow = await Promise.all(
       Array.from({ length: 200 }, async () => {
         const socket = connect(Number(port), '127.0.0.1');
@@ -381,6 +382,7 @@ describe('GET', () => {
     const before = performance.now();
     expectSame((await get('77')).body, big);
     expect(performance.now() - before).toBeLessThan(5000);
+    expect(process.memoryUsage().arrayBuffers - memory).toBeLessThan(100 * 1024 * 1024);
     slow.forEach((socket) => socket.destroy());
   });
 });
