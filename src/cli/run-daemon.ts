@@ -1,6 +1,7 @@
 import { type Logger, pino } from 'pino';
 import type { Config } from '../config/load.js';
 import { adminApp } from '../daemon/admin.js';
+import { listenerOf } from '../daemon/app.js';
 import { isLoopback, Listener } from '../daemon/listener.js';
 import { PacificaError } from '../lib/errors.js';
 import { version } from '../lib/version.js';
@@ -53,7 +54,7 @@ export async function runDaemon({ config, ports, adminPort, host, insecure, json
       urls[service] = await listener.listen(service, house.handler(service), host, port);
     if (adminPort !== undefined) {
       const app = adminApp({ service: 'admin', log, debug: config.serve.debug }, { checks: house.checks });
-      urls.admin = await listener.listen('admin', app.callback(), host, adminPort);
+      urls.admin = await listener.listen('admin', listenerOf(app), host, adminPort);
     }
     stop.signal.throwIfAborted();
     await house.start();

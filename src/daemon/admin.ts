@@ -1,14 +1,18 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import Router from '@koa/router';
 import type Koa from 'koa';
-import { messageOf } from '../lib/errors.js';
+import { messageOf, PacificaError } from '../lib/errors.js';
 import { version } from '../lib/version.js';
 import { type AppOptions, createApp } from './app.js';
 
 /** A part that the daemon can not work without: resolves when it works, throws what is wrong. */
 export interface HealthCheck {
   readonly name: string;
-  check(): Promise<void>;
+  readonly check: () => Promise<void>;
 }
+
+/** ms that a part gets to say how it is */
+const PATIENCE = 5000;
 
 /**
  * The admin port: `GET /health/live` is 200 as long as the process answers at all; `GET /health/ready` is 200 when
@@ -23,7 +27,7 @@ export function adminApp(options: AppOptions, { checks }: { checks: readonly Hea
     const results = await Promise.all(
       checks.map(async ({ name, check }): Promise<[string, string]> => {
         try {
-          await check();
+          await inTime(check());
           return [name, 'ok'];
         } catch (error) {
           return [name, messageOf(error)];
@@ -38,4 +42,17 @@ export function adminApp(options: AppOptions, { checks }: { checks: readonly Hea
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;
+}
+
+async function inTime(check: Promise<void>): Promise<void> {
+  const answered = new AbortController();
+  const tooLate = sleep(PATIENCE, undefined, { signal: answered.signal }).then(() => {
+    throw new PacificaError('timeout', `no answer within ${PATIENCE} ms`);
+  });
+  try {
+    await Promise.race([check, tooLate]);
+  } finally {
+    answered.abort();
+    tooLate.catch(() => undefined);
+  }
 }

@@ -87,6 +87,7 @@ function listenError(service: string, host: string, port: number, error: Error):
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
       return new PacificaError('invalid', `${what}: this machine has no such address`, { cause: error });
+    case undefined:
     default:
       return new PacificaError('internal', `${what}: ${error.message}`, { cause: error });
   }

@@ -3,7 +3,7 @@ import { BaseCommand } from '../../cli/base-command.js';
 import { EXIT } from '../../cli/exit-codes.js';
 import { dataDirFlag } from '../../cli/serve-flags.js';
 import { schemaState } from '../../storage/database/schema.js';
-import { withDatabase } from '../../wiring.js';
+import { withDatabase } from '../../cli/with-database.js';
 
 const SENTENCE = {
   current: 'The schema fits.',
@@ -16,7 +16,8 @@ const SENTENCE = {
 export default class DbCheck extends BaseCommand {
   static override summary = "Check the database's schema";
   static override description = `Ends with 0 when this program can work with the schema, else with 1. It changes nothing.
-A daemon brings an empty database up by itself, so empty passes, except with --equal.`;
+A daemon brings an empty database up by itself, so empty passes, except with --equal.
+A database file that is not there ends with 3.`;
   static override examples = ['<%= config.bin %> <%= command.id %>', '<%= config.bin %> <%= command.id %> --equal'];
   static override flags = {
     ...dataDirFlag,
@@ -26,7 +27,7 @@ A daemon brings an empty database up by itself, so empty passes, except with --e
   async run(): Promise<void> {
     const { flags } = await this.parse(DbCheck);
     const config = await this.configuration(flags, { 'data-dir': 'data.dir' });
-    const { state, pending, unknown } = await withDatabase(config, schemaState);
+    const { state, pending, unknown } = await withDatabase(config, schemaState, { create: false });
     if (flags.json) this.printJson({ state, pending, unknown });
     else this.print(`${SENTENCE[state]}\n`);
     const fits = state === 'current' || (state === 'empty' && !flags.equal);

@@ -1,6 +1,6 @@
 import { BaseCommand } from '../../cli/base-command.js';
 import { dataDirFlag } from '../../cli/serve-flags.js';
-import { withDatabase } from '../../wiring.js';
+import { withDatabase } from '../../cli/with-database.js';
 import { syncSchema } from '../../storage/database/schema.js';
 
 export default class DbSync extends BaseCommand {

@@ -1,0 +1,306 @@
+import { mkdir } from 'node:fs/promises';
+import type { RequestListener } from 'node:http';
+import { join } from 'node:path';
+import type Koa from 'koa';
+import type { Logger } from 'pino';
+import type { Archive } from './archive/archive.js';
+import { LocalArchive } from './archive/local-archive.js';
+import { RemoteArchive } from './archive/remote-archive.js';
+import { CartService } from './cart/service.js';
+import { createCatalog, type OpenCatalog } from './catalog/create.js';
+import type { Config } from './config/load.js';
+import type { HealthCheck } from './daemon/admin.js';
+import { type AppOptions, listenerOf } from './daemon/app.js';
+import { archiveApp } from './daemon/archive.js';
+import { cartApp } from './daemon/cart.js';
+import { catalogApp } from './daemon/catalog.js';
+import { ingestApp } from './daemon/ingest.js';
+import { proxyApp } from './daemon/proxy.js';
+import { IngestService } from './ingest/service.js';
+import { type Jobs, openJobQueue } from './jobs/jobs.js';
+import { parseArchiveId } from './lib/archive-id.js';
+import { messageOf, PacificaError } from './lib/errors.js';
+import type { JobHandler, JobKind } from './lib/job-queue.js';
+import { openBackend } from './storage/backends/index.js';
+import { CartTables } from './storage/database/carts.js';
+import { Database } from './storage/database/database.js';
+import { IngestJobs } from './storage/database/ingest-jobs.js';
+import { requireSchema } from './storage/database/schema.js';
+
+/** The services that can be started, alone or together. */
+export const services = ['archive', 'cart', 'ingest', 'proxy', 'catalog'] as const;
+export type ServiceName = (typeof services)[number];
+
+/** ms between two looks for what processes that died left behind */
+const SWEEP_INTERVAL = 5000;
+/** largest list of a cart that is taken, bytes */
+const CART_BODY_LIMIT = 256 * 1024 * 1024;
+
+/** Everything of one process, built and connected; nothing runs before {@link House.start}. */
+export interface House {
+  /** @returns what answers a service's requests */
+  handler(service: ServiceName): RequestListener;
+  readonly checks: readonly HealthCheck[];
+  /** Begins the work in the background. */
+  start(): Promise<void>;
+  /** Ends the work in the background: jobs that run are handed back for others to take. */
+  handBack(): Promise<void>;
+  /** Lets go of everything. Requests must have ended. */
+  close(): Promise<void>;
+}
+
+export interface HouseOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly services: readonly ServiceName[];
+  /** ends the waiting for a database that is not there yet */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Builds what the named services need from one configuration.
+ * @throws PacificaError when a part can not be had
+ */
+export async function buildHouse({ config, log, services: names, signal }: HouseOptions): Promise<House> {
+  await makeDataFolder(config.data.dir);
+  const database = await openDatabase(config, log, signal);
+  const closing: (() => Promise<void>)[] = [() => database.close()];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closing.splice(0).toReversed()) await close();
+  };
+  try {
+    await requireSchema(database);
+    const catalog = openCatalog(config, database);
+    closing.push(() => catalog.close());
+    const parts = { config, log, database, catalog };
+    const apps = new Map<ServiceName, Koa>();
+    const checks: HealthCheck[] = [{ name: 'database', check: () => database.sequelize.authenticate() }];
+    const background = new Background(log);
+
+    if (names.includes('archive')) {
+      const archive = openLocalArchive(config);
+      closing.push(() => archive.close());
+      background.sweeps.push(() => archive.sweep());
+      apps.set(
+        'archive',
+        archiveApp(appOptions(parts, 'archive'), { archive, writeOnce: config.archiveinterface.write_once }),
+      );
+    }
+    if (names.includes('catalog')) apps.set('catalog', buildCatalogApp(parts));
+    if (names.some((name) => name === 'cart' || name === 'ingest' || name === 'proxy')) {
+      const archive = openArchive(config);
+      closing.push(() => archive.close());
+      background.sweeps.push(() => archive.sweep());
+      checks.push({ name: 'archive', check: () => reachable(archive) });
+      if (names.includes('proxy')) {
+        const { accel } = config.nginx;
+        apps.set('proxy', proxyApp(appOptions(parts, 'proxy'), { metadata: catalog.metadata, archive, accel }));
+      }
+      const handlers = new Map<JobKind, JobHandler>();
+      if (names.includes('cart') || names.includes('ingest')) {
+        const jobs = await openJobs(config, log, database, handlers);
+        closing.push(() => jobs.stop());
+        checks.push({ name: 'jobs', check: () => jobs.health() });
+        background.jobs = jobs;
+        if (names.includes('cart')) {
+          const service = buildCarts(parts, archive, jobs);
+          closing.push(() => service.close());
+          handlers.set('cart', service.handler);
+          background.sweeps.push(() => service.sweep());
+          apps.set('cart', cartApp(appOptions(parts, 'cart'), { service, bodyLimit: CART_BODY_LIMIT }));
+        }
+        if (names.includes('ingest')) {
+          const service = buildIngest(parts, archive, jobs);
+          handlers.set('ingest', service.handler);
+          background.sweeps.push(() => service.sweep());
+          const { auth_header: authHeader, default_user: defaultUser } = config.ingest;
+          apps.set('ingest', ingestApp(appOptions(parts, 'ingest'), { service, authHeader, defaultUser }));
+        }
+      }
+    }
+    return {
+      handler(service) {
+        const app = apps.get(service);
+        if (app === undefined) throw new PacificaError('internal', `${service} was not built`);
+        return listenerOf(app);
+      },
+      checks,
+      start: () => background.start(),
+      handBack: () => background.stop(),
+      close: async () => {
+        await background.stop();
+        await closeAll();
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+interface Parts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly database: Database;
+  readonly catalog: OpenCatalog;
+}
+
+/** What goes on beside the requests: jobs, and looking after what others left behind. */
+class Background {
+  readonly sweeps: (() => Promise<unknown>)[] = [];
+  jobs: Jobs | undefined;
+  readonly #log: Logger;
+  #timer: NodeJS.Timeout | undefined;
+  #sweeping: Promise<void> | undefined;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  async start(): Promise<void> {
+    await this.jobs?.start();
+    await this.#sweep();
+    this.#timer = setInterval(() => {
+      this.#sweeping ??= this.#sweep().finally(() => (this.#sweeping = undefined));
+    }, SWEEP_INTERVAL);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await Promise.all([this.#sweeping, this.jobs?.stop()]);
+  }
+
+  async #sweep(): Promise<void> {
+    for (const sweep of this.sweeps) {
+      try {
+        await sweep();
+      } catch (error) {
+        // the next round tries again
+        this.#log.error({ err: error }, `can not put right what was left behind: ${messageOf(error)}`);
+      }
+    }
+  }
+}
+
+async function makeDataFolder(folder: string): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw new PacificaError('forbidden', `can not make the data folder ${folder}: ${messageOf(error)}`, {
+      hint: 'choose another one with --data-dir or PACIFICA_DATA_DIR',
+      cause: error,
+    });
+  }
+}
+
+async function openDatabase(config: Config, log: Logger, signal: AbortSignal | undefined): Promise<Database> {
+  return Database.open(config.database.url, {
+    connectAttempts: config.database.connect_attempts,
+    connectWait: config.database.connect_wait * 1000,
+    onWait: (reason) => log.warn(reason),
+    signal,
+  });
+}
+
+function openCatalog({ uniqueid, policy, metadata, ingest }: Config, database: Database): OpenCatalog {
+  return createCatalog({
+    database,
+    uniqueIdUrl: uniqueid.url,
+    policyUrl: policy.ingest_url,
+    metadataIngestUrl: metadata.ingest_url,
+    metadataUrl: metadata.url,
+    authHeader: ingest.auth_header,
+  });
+}
+
+function openLocalArchive({ archive, archiveinterface, posix }: Config): LocalArchive {
+  return new LocalArchive({
+    backend: openBackend(archive.storage, { useId2filename: posix.use_id2filename }),
+    moveRoots: archiveinterface.move_roots.split(':').filter((folder) => folder !== ''),
+  });
+}
+
+/** What cart, ingest and proxy see: the archive interface that the site names, else the storage itself. */
+function openArchive(config: Config): Archive {
+  const { url } = config.archiveinterface;
+  return url === ''
+    ? openLocalArchive(config)
+    : new RemoteArchive({ url, spool: join(config.ingest.volume_path, 'spool') });
+}
+
+async function openJobs(
+  { jobs, database: { connect_attempts: connectAttempts, connect_wait: connectWait } }: Config,
+  log: Logger,
+  database: Database,
+  handlers: ReadonlyMap<JobKind, JobHandler>,
+): Promise<Jobs> {
+  return openJobQueue({
+    database,
+    url: jobs.url,
+    handlers,
+    lockLifetimeMs: jobs.lock_lifetime * 1000,
+    concurrency: jobs.concurrency,
+    connectAttempts,
+    connectWait: connectWait * 1000,
+    work: true,
+    log,
+  });
+}
+
+function buildCarts({ config: { cartd }, log, database }: Parts, archive: Archive, queue: Jobs): CartService {
+  return new CartService({
+    tables: new CartTables(database),
+    archive,
+    queue,
+    volume: cartd.volume_path,
+    settings: {
+      lruBufferTimeMs: cartd.lru_buffer_time * 1000,
+      lruPurge: cartd.lru_purge,
+      bundleDefault: cartd.bundle_task,
+      copy: cartd.copy,
+      transferSize: cartd.transfer_size,
+      concurrency: cartd.concurrency,
+    },
+    log,
+  });
+}
+
+function buildIngest(
+  { config: { ingest }, log, database, catalog }: Parts,
+  archive: Archive,
+  queue: Jobs,
+): IngestService {
+  return new IngestService({
+    store: new IngestJobs(database),
+    archive,
+    catalog,
+    queue,
+    folder: ingest.volume_path,
+    settings: {
+      defaultHash: ingest.default_hash,
+      metadataLimit: ingest.metadata_limit,
+      bundleLimit: ingest.bundle_limit,
+      memberLimit: ingest.member_limit,
+      keepFailed: ingest.keep_failed * 1000,
+    },
+    log,
+  });
+}
+
+function buildCatalogApp(parts: Parts): Koa {
+  const { auth_header: authHeader, default_user: defaultUser, metadata_limit: bodyLimit } = parts.config.ingest;
+  return catalogApp(appOptions(parts, 'catalog'), { catalog: parts.catalog, authHeader, defaultUser, bodyLimit });
+}
+
+function appOptions({ config, log }: Parts, service: ServiceName): AppOptions {
+  return { service, log, debug: config.serve.debug };
+}
+
+/** Any answer about a file will do, that there is none included. */
+async function reachable(archive: Archive): Promise<void> {
+  try {
+    await archive.status(parseArchiveId(0));
+  } catch (error) {
+    if (!(error instanceof PacificaError && error.code === 'not-found')) throw error;
+  }
+}
