@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   DataTypes,
   literal,
@@ -14,6 +15,8 @@ import type { Database } from './database.js';
 /** rows a statement, and rows a transaction: others who write wait no longer than for these */
 const BATCH = 500;
 const BATCHES = 5;
+/** ms between two transactions: other processes look for SQLite's lock only every now and then (sqlite3_busy_timeout) */
+const PAUSE = 20;
 
 /** One ingest: who, for what, with which instrument. The three are JSON scalars as text. Times are ms since 1970. */
 export interface TransactionRow {
@@ -251,6 +254,7 @@ export class TransactionTables {
     insert: (batch: readonly Item[], first: number, transaction: Transaction) => Promise<void>,
   ): Promise<void> {
     for (let start = 0; start < items.length; start += BATCH * BATCHES) {
+      if (start > 0) await sleep(PAUSE);
       await this.#database.write(async (transaction) => {
         await this.#requireMine(mine, transaction);
         const end = Math.min(items.length, start + BATCH * BATCHES);
