@@ -2,11 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-// the built program; the source where the tests were told not to build (PACIFICA_TEST_NO_BUILD)
-const program =
-  process.env.PACIFICA_TEST_NO_BUILD === undefined
-    ? [fileURLToPath(new URL('../../bin/run.js', import.meta.url))]
-    : ['--import', 'tsx', fileURLToPath(new URL('../../bin/dev.js', import.meta.url))];
+const program = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
 
 export interface CliResult {
   /** exit code; null when a signal ended it */
@@ -29,7 +25,7 @@ export interface CliOptions {
 }
 
 /** What a shell needs to start the program, for tests that need a terminal or a pipe: `node run.js`. */
-export const cliCommand = [process.execPath, ...program];
+export const cliCommand = [process.execPath, program] as const;
 
 /** Environment without anything of pacifica's, of colours and of terminals: a test says what it wants. */
 export function cliEnv(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
@@ -41,7 +37,13 @@ export function cliEnv(env: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
 
 /** Runs `pacifica <args>` as a process of its own, without a terminal, and waits for its end. */
 export async function pacifica(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
-  const child = spawn(process.execPath, [...program, ...args], { env: cliEnv(options.env), cwd: options.cwd });
+  const child = spawn(process.execPath, [program, ...args], {
+    env: cliEnv(options.env),
+    cwd: options.cwd,
+    // less than a test may take: none outlives its test
+    timeout: 50_000,
+    killSignal: 'SIGKILL',
+  });
   const stdout: Buffer[] = [];
   const stderr: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
