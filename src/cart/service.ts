@@ -284,7 +284,7 @@ export class CartService {
   }
 
   /** The handler of `cart` jobs. */
-  readonly handle: JobHandler = async (id, run) => {
+  readonly handler: JobHandler = async (id, run) => {
     const runId = randomUUID();
     const cart = await this.#tables.claim(Number(id), runId);
     if (cart === undefined) return;

@@ -129,7 +129,7 @@ export async function startCartSite(options: SiteOptions = {}): Promise<CartSite
     log: silent,
   };
   const service = new CartService(parts);
-  queue.handler = service.handle;
+  queue.handler = service.handler;
   const app = cartApp(
     { service: 'cart', log: silent, debug: false },
     { service, bodyLimit: options.bodyLimit ?? 64 * 1024 * 1024 },
@@ -171,7 +171,7 @@ export async function startCartSite(options: SiteOptions = {}): Promise<CartSite
     another(change = {}) {
       const other = new DirectQueue();
       const second = new CartService({ ...parts, tables: new CartTables(database), queue: other, ...change });
-      other.handler = second.handle;
+      other.handler = second.handler;
       return { service: second, queue: other };
     },
     async close() {
