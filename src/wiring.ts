@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { access, constants, mkdir } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import type Koa from 'koa';
@@ -62,7 +62,7 @@ export interface HouseOptions {
  * @throws PacificaError when a part can not be had
  */
 export async function buildHouse({ config, log, services: names, signal }: HouseOptions): Promise<House> {
-  await makeDataFolder(config.data.dir);
+  await makeFolders(config, names);
   const database = await openDatabase(config, log, signal);
   const closing: (() => Promise<void>)[] = [() => database.close()];
   const closeAll = async (): Promise<void> => {
@@ -182,14 +182,21 @@ class Background {
   }
 }
 
-async function makeDataFolder(folder: string): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true });
-  } catch (error) {
-    throw new PacificaError('forbidden', `can not make the data folder ${folder}: ${messageOf(error)}`, {
-      hint: 'choose another one with --data-dir or PACIFICA_DATA_DIR',
-      cause: error,
-    });
+/** Makes the folders that the services write to: what is wrong with one is said at the start, not at the first upload. */
+async function makeFolders({ data, cartd, ingest }: Config, names: readonly ServiceName[]): Promise<void> {
+  const folders = [data.dir];
+  if (names.includes('cart')) folders.push(cartd.volume_path);
+  if (names.includes('ingest')) folders.push(ingest.volume_path);
+  for (const folder of folders) {
+    try {
+      await mkdir(folder, { recursive: true });
+      await access(folder, constants.W_OK);
+    } catch (error) {
+      throw new PacificaError('forbidden', `can not write to the folder ${folder}: ${messageOf(error)}`, {
+        hint: 'mend its permissions, or choose another one with --data-dir or in the configuration',
+        cause: error,
+      });
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 import type { SettingName } from '../config/load.js';
 import type { ServiceName } from '../wiring.js';
 import { BaseCommand } from './base-command.js';
+import { EXIT } from './exit-codes.js';
 import { runDaemon } from './run-daemon.js';
 import { singleServiceFlags } from './serve-flags.js';
 
@@ -35,5 +36,7 @@ export abstract class ServeCommand extends BaseCommand {
       insecure: flags.insecure,
       json: flags.json,
     });
+    // all is closed; timers that libraries leave behind are no reason to stay
+    this.exit(EXIT.done);
   }
 }

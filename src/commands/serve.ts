@@ -1,5 +1,6 @@
 import { Flags } from '@oclif/core';
 import { BaseCommand } from '../cli/base-command.js';
+import { EXIT } from '../cli/exit-codes.js';
 import { runDaemon } from '../cli/run-daemon.js';
 import { daemonFlags } from '../cli/serve-flags.js';
 import { services } from '../wiring.js';
@@ -45,5 +46,7 @@ It runs until SIGTERM or Ctrl-C, and then lets running requests finish and hands
       insecure: flags.insecure,
       json: flags.json,
     });
+    // all is closed; timers that libraries leave behind are no reason to stay
+    this.exit(EXIT.done);
   }
 }

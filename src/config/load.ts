@@ -21,6 +21,8 @@ export type SettingName = { [S in keyof Settings]: `${S}.${keyof Settings[S] & s
 export interface LoadOptions {
   /** values from the command line, as text */
   flags?: Partial<Record<SettingName, string | undefined>>;
+  /** names of flags, without dashes, where they are not the setting's key */
+  flagNames?: Partial<Record<SettingName, string>>;
   /** path of the INI file; `PACIFICA_CONFIG` when absent */
   configFile?: string;
   env?: NodeJS.ProcessEnv;
@@ -31,13 +33,19 @@ export interface LoadOptions {
  * Empty folders and URLs are filled in from the data folder.
  * @throws PacificaError `invalid` naming the value and where it came from; `not-found` when the INI file is not there
  */
-export async function loadConfig({ flags = {}, configFile, env = process.env }: LoadOptions = {}): Promise<Config> {
+export async function loadConfig({
+  flags = {},
+  flagNames = {},
+  configFile,
+  env = process.env,
+}: LoadOptions = {}): Promise<Config> {
   const file = configFile ?? env.PACIFICA_CONFIG;
   const ini = file === undefined || file === '' ? undefined : parseIni(await readConfig(file), file);
 
   const read = (section: string, key: string, declared: Setting<unknown>): unknown => {
+    const name = `${section}.${key}` as SettingName;
     const candidates: [string | undefined, string][] = [
-      [flags[`${section}.${key}` as SettingName], `--${key.replaceAll('_', '-')}`],
+      [flags[name], `--${flagNames[name] ?? key.replaceAll('_', '-')}`],
       ...[environmentName(section, key), ...declared.env].map((name): [string | undefined, string] => [
         env[name],
         name,

@@ -103,8 +103,8 @@ export const settings = {
     lru_purge: setting(flag(), true, 'Delete least recently used carts when the volume is full.'),
     bundle_task: setting(
       flag(),
-      true,
-      'Default of "bundle" for carts that do not say: whether the tar is made on disk.',
+      false,
+      'Default of "bundle" for carts that do not say: whether the tar is made on disk, which takes its size once more. Off, it is made while it is sent.',
     ),
     transfer_size: setting(size(), parseSize('4 Mb'), 'Bytes a read when a file is copied into a cart.'),
     copy: setting(

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { RequestListener } from 'node:http';
 import Koa from 'koa';
 import type { Logger } from 'pino';
 import { messageOf } from '../lib/errors.js';
@@ -58,6 +59,7 @@ export function createApp({ service, log, debug }: AppOptions): Koa {
       if (ctx.respond !== false && [405, 501].includes(ctx.status) && ctx.body === undefined) {
         throw new HttpError(ctx.status, 'Specified method is invalid for this resource');
       }
+      if (ctx.respond !== false && isJson(ctx.body)) answerJson(ctx, ctx.status, ctx.body);
     } catch (error) {
       const status = statusOf(error);
       if (status >= 500) log.error({ service, request: id, err: error }, messageOf(error));
@@ -82,4 +84,16 @@ export function createApp({ service, log, debug }: AppOptions): Koa {
     }
   });
   return app;
+}
+
+/** Koa takes strings, buffers and streams as they are, and makes JSON of everything else. */
+function isJson(body: unknown): boolean {
+  if (Array.isArray(body)) return true;
+  return typeof body === 'object' && body !== null && Object.getPrototypeOf(body) === Object.prototype;
+}
+
+/** @returns the app as a listener of Node's HTTP server; the app answers its own errors */
+export function listenerOf(app: Koa): RequestListener {
+  const answer = app.callback();
+  return (req, res) => void answer(req, res);
 }

@@ -13,7 +13,8 @@ beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), 'pacifica-two-'));
   const data = join(home, 'data');
   // both at once on an empty folder: one of them brings the database up, the other waits for it
-  daemons = await Promise.all([startServe(data), startServe(data)]);
+  const env = { PACIFICA_LOG_LEVEL: 'debug' };
+  daemons = await Promise.all([startServe(data, env), startServe(data, env)]);
 });
 afterAll(async () => {
   for (const daemon of daemons) expect(await daemon.stop()).toBe(0);
@@ -60,7 +61,7 @@ it('two daemons on one data folder share the work: no job runs twice, none is lo
 function startedJobs(log: string): string[] {
   return log
     .split('\n')
-    .filter((line) => line.includes('"job started"'))
-    .map((line) => JSON.parse(line) as { kind: string; id: string })
-    .map(({ kind, id }) => `${kind} ${id}`);
+    .filter((line) => line.includes('"job starts"'))
+    .map((line) => JSON.parse(line) as { job: string; id: string })
+    .map(({ job, id }) => `${job} ${id}`);
 }
