@@ -43,6 +43,7 @@ export abstract class BaseCommand extends Command {
     });
     return loadConfig({
       flags: Object.fromEntries(given),
+      flagNames: Object.fromEntries(Object.entries(settings).map(([flag, name]) => [name, flag])),
       configFile: typeof flags.config === 'string' ? flags.config : undefined,
       env: process.env,
     });

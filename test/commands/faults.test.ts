@@ -377,7 +377,7 @@ describe('the command line', () => {
     [['archive', 'put', 'f'], /^Error: missing flag --id\n Hint: see pacifica archive put --help\n$/],
     [['cart', 'status', 'x', '--urll', 'y'], /^Error: .*--urll.*\n Hint: see pacifica cart status --help\n$/],
     [['archive', 'get', '1', '2'], /^Error: unexpected argument: 2\n Hint: .*\n$/],
-    [['cart', 'status', 'x', '--cart-url', 'ftp://x'], /^Error: --\S*url: "ftp:\/\/x" is not .*HTTP URL.*\n/],
+    [['cart', 'status', 'x', '--cart-url', 'ftp://x'], /^Error: --cart-url: "ftp:\/\/x" is not .*HTTP URL.*\n/],
     [['cart', 'status', 'x', '--config', 'none.ini'], /none\.ini/],
   ])('%j is told in two lines at most', async (args, message) => {
     const { code, stdout, stderr } = await run(args);
