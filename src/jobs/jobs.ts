@@ -106,6 +106,8 @@ export class Jobs implements JobQueue {
   /** tells this process from all others there ever are */
   readonly #worker = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   readonly #leases: Leases;
+  /** jobs at a time, by kind */
+  readonly #slots = new Map<string, number>();
   readonly #counts = new Map<JobKind, JobCounts>();
   /** runs by kind and id, those included that lost their lock and did not leave yet */
   readonly #running = new Map<string, Promise<void>>();
@@ -123,6 +125,11 @@ export class Jobs implements JobQueue {
       store: backend.store,
       worker: this.#worker,
       lifetimeMs: options.lockLifetimeMs,
+      onRelease: (kind) => {
+        this.#wakeups?.call(kind);
+        void this.#tell(kind, new Date());
+      },
+      slotsOf: (kind) => this.#slots.get(kind) ?? 0,
       onError: (error) => faults.report('can not write the end of a job', error),
     });
   }
@@ -164,7 +171,7 @@ export class Jobs implements JobQueue {
   }
 
   /** Tells other processes. When that fails they find the job by looking. */
-  async #tell(kind: JobKind, at: Date): Promise<void> {
+  async #tell(kind: string, at: Date): Promise<void> {
     const { channel } = this.#backend;
     if (channel?.state !== 'connected') return;
     const notification: JobNotification = {
@@ -187,7 +194,7 @@ export class Jobs implements JobQueue {
     if (!this.#options.work || this.#agenda !== undefined || this.#stopping !== undefined) return;
     const { handlers, lockLifetimeMs, concurrency, concurrencyOf, keepFinishedMs = 86_400_000 } = this.#options;
     const pollMs = this.#options.pollMs ?? lockLifetimeMs / 2;
-    const slots = [...handlers.keys()].map((kind) => ({ kind, slots: concurrencyOf?.[kind] ?? concurrency }));
+    for (const kind of handlers.keys()) this.#slots.set(kind, concurrencyOf?.[kind] ?? concurrency);
     const { store, repository, channel, lookEvery = pollMs } = this.#backend;
     const kinds = [...handlers.keys()];
     const wakeups = new Wakeups({ store, kinds, channel, worker: this.#worker, lookEvery, faults: this.#faults });
@@ -203,14 +210,15 @@ export class Jobs implements JobQueue {
         disconnect: () => Promise.resolve(),
       },
       processEvery: pollMs,
-      maxConcurrency: slots.reduce((sum, { slots: some }) => sum + some, 0),
+      maxConcurrency: [...this.#slots.values()].reduce((sum, slots) => sum + slots, 0),
       defaultLockLifetime: lockLifetimeMs,
     });
     agenda.on('error', (error) => this.#faults.report('the job queue has a problem', error));
     // a slot is free once Agenda's own accounts are done
     agenda.on('complete', (job) => setImmediate(() => wakeups.call(job.attrs.name)));
-    for (const { kind, slots: some } of slots) {
-      const options = { concurrency: some, lockLimit: some, backoff: retryDelay };
+    for (const kind of kinds) {
+      const slots = this.#slots.get(kind);
+      const options = { concurrency: slots, lockLimit: slots, backoff: retryDelay };
       agenda.define<JobData>(kind, (job) => this.#run(kind, job), options);
     }
     this.#agenda = agenda;
@@ -221,7 +229,10 @@ export class Jobs implements JobQueue {
       () => void this.#removeFinished(keepFinishedMs),
       Math.min(Math.max(keepFinishedMs, 1000), TIDY_EVERY),
     );
-    this.#log.info({ worker: this.#worker, backend: this.#backend.name, slots }, 'working on jobs');
+    this.#log.info(
+      { worker: this.#worker, backend: this.#backend.name, slots: Object.fromEntries(this.#slots) },
+      'working on jobs',
+    );
   }
 
   async #removeFinished(keepMs: number): Promise<void> {
@@ -291,21 +302,21 @@ export class Jobs implements JobQueue {
         counts.failed += 1;
         this.#log.error({ ...line(), err: error }, 'job failed');
       }
-      void lease.ended.then(() => this.#after(kind, lease));
+      this.#lookAfter(lease);
       throw error;
     }
     if (lease.lost) counts.lost += 1;
     else counts.succeeded += 1;
     this.#log.info(line(), lease.lost ? 'job done, though its lock is lost' : 'job done');
-    void lease.ended.then(() => this.#after(kind, lease));
+    this.#lookAfter(lease);
   }
 
-  /** What the end of a run means for others. */
-  #after(kind: JobKind, lease: Lease): void {
-    const next = lease.handBack ? new Date() : lease.finished?.nextRunAt;
-    if (next === undefined) return;
-    this.#wakeups?.at(next);
-    if (lease.handBack) void this.#tell(kind, next);
+  /** A job that is to run again is looked for at its time. */
+  #lookAfter(lease: Lease): void {
+    void lease.ended.then(() => {
+      const next = lease.finished?.nextRunAt;
+      if (next !== undefined) this.#wakeups?.at(next);
+    });
   }
 
   /**
@@ -340,8 +351,6 @@ export class Jobs implements JobQueue {
         await this.#leases.release(lease);
       }),
     );
-    const kinds = new Set(leases.filter(({ handBack }) => handBack).map(({ kind }) => kind));
-    for (const kind of kinds) await this.#tell(kind as JobKind, new Date());
     await this.#backend.close();
   }
 

@@ -42,7 +42,7 @@ export class LeasedRepository implements JobRepository {
     lease.begun = true;
   }
 
-  /** Agenda takes one too many when it fills its queue twice at once, and gives it back without waiting for this. */
+  /** Agenda does not wait for this, nor does it hear of a failure. */
   async unlockJob(job: JobParameters): Promise<void> {
     const lease = this.#leases.of(job);
     if (lease !== undefined) await this.#leases.release(lease);

@@ -1,6 +1,7 @@
 import type { JobId, JobParameters } from 'agenda';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PacificaError } from '../lib/errors.js';
+import { Mutex } from '../lib/mutex.js';
 import type { Finished, JobStore } from './store.js';
 
 /** ms between two tries to write the end of a run */
@@ -12,6 +13,10 @@ export interface LeasesOptions {
   readonly worker: string;
   /** ms after which a lock that was not renewed is anybody's */
   readonly lifetimeMs: number;
+  /** how many jobs of a kind may be held at a time */
+  readonly slotsOf: (kind: string) => number;
+  /** a job of this kind went back and is to be had again */
+  readonly onRelease: (kind: string) => void;
   /** a write failed and will be tried again, or its job will run again */
   readonly onError: (error: unknown) => void;
 }
@@ -120,7 +125,8 @@ export class Lease {
 export class Leases {
   readonly #options: LeasesOptions;
   readonly #held = new Map<string, Lease>();
-  readonly #taking = new Set<Promise<unknown>>();
+  /** per kind: one job is taken after the other, so that no more than the slots are */
+  readonly #taking = new Map<string, Mutex>();
   #taken = 0;
   #closed = false;
 
@@ -138,20 +144,20 @@ export class Leases {
     return this.#held.get(job.lastModifiedBy ?? '');
   }
 
-  /** Takes the next job of a kind, and its lock. @returns undefined when there is none, or after {@link close} */
+  /**
+   * Takes the next job of a kind, and its lock.
+   * @returns undefined when there is none, when all slots are taken, or after {@link close}
+   */
   async take(kind: string): Promise<JobParameters | undefined> {
-    if (this.#closed) return undefined;
-    const taking = this.#take(kind);
-    this.#taking.add(taking);
-    try {
-      return await taking;
-    } finally {
-      this.#taking.delete(taking);
-    }
+    const taking = this.#taking.get(kind) ?? new Mutex();
+    this.#taking.set(kind, taking);
+    return taking.run(() => this.#take(kind));
   }
 
   async #take(kind: string): Promise<JobParameters | undefined> {
-    const { store, worker, lifetimeMs } = this.#options;
+    const { store, worker, lifetimeMs, slotsOf } = this.#options;
+    const held = this.held.filter((lease) => lease.kind === kind).length;
+    if (this.#refuses() || held >= slotsOf(kind)) return undefined;
     this.#taken += 1;
     const token = `${worker}/${this.#taken}`;
     const now = new Date();
@@ -160,12 +166,16 @@ export class Leases {
     if (job?._id === undefined) return undefined;
     const lease = new Lease(token, kind, job._id, locked, lifetimeMs);
     this.#held.set(token, lease);
-    if (this.#closed || lease.expired) {
+    if (this.#refuses() || lease.expired) {
       await this.release(lease);
       return undefined;
     }
     // due, whatever its time says: a job taken over from a dead worker may have been put anew for later
     return { ...job, lockedAt: now, nextRunAt: null, lastModifiedBy: token };
+  }
+
+  #refuses(): boolean {
+    return this.#closed;
   }
 
   /**
@@ -192,7 +202,9 @@ export class Leases {
 
   /** Gives a job back undone, for anybody to take at once. Never rejects. */
   async release(lease: Lease): Promise<void> {
-    await this.#last(lease, () => this.#options.store.release(lease.id, lease.token, new Date()));
+    const { store, onRelease } = this.#options;
+    await this.#last(lease, () => store.release(lease.id, lease.token, new Date()));
+    onRelease(lease.kind);
   }
 
   async #last(lease: Lease, write: () => Promise<void>): Promise<void> {
@@ -216,6 +228,6 @@ export class Leases {
   /** Takes no more jobs. Resolves when none is being taken. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.allSettled(this.#taking);
+    await Promise.all([...this.#taking.values()].map((taking) => taking.run(() => Promise.resolve())));
   }
 }

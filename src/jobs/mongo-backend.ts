@@ -7,6 +7,9 @@ import { type DueTime, type Finished, type JobData, jobIdOf, type JobStore } fro
 
 const COLLECTION = 'pacifica_job';
 
+/** jobs that are put at a time */
+const AT_ONCE = 50;
+
 /** ms between two looks for new jobs where the server can not tell of them */
 const LOOK_EVERY = 500;
 
@@ -84,7 +87,9 @@ export class MongoQueueBackend implements QueueBackend {
 
   readonly store: JobStore = {
     put: async (kind, ids, at, onlyIdle) => {
-      for (const id of ids) await this.#put(kind, id, at, onlyIdle);
+      for (let start = 0; start < ids.length; start += AT_ONCE) {
+        await Promise.all(ids.slice(start, start + AT_ONCE).map((id) => this.#put(kind, id, at, onlyIdle)));
+      }
     },
 
     take: async (kind, now, lockDeadline, token): Promise<JobParameters | undefined> => {

@@ -9,7 +9,8 @@ export type JobKind = 'ingest' | 'cart' | 'cart-purge';
 
 export interface JobQueue {
   /**
-   * Puts work on the queue. Called twice for one kind and id before it ran, there is still one job.
+   * Puts work on the queue. Called twice for one kind and id before it ran, there is still one job, which starts at the
+   * sooner of the two times. Called while that job runs, it runs once more afterwards: never twice at a time.
    * Resolves when the job is stored: it survives a crash from then on.
    * @param id the row in the domain's own table that the work is about
    * @param options.delay ms to wait before the first start
@@ -19,7 +20,7 @@ export interface JobQueue {
 
 /** What a handler is told about the run that it is. */
 export interface JobRun {
-  /** number of this try, from 1 */
+  /** number of this try, from 1; runs that ended by a stop or a crash of the process do not count */
   readonly attempt: number;
   /** aborted when the process is to stop or this run has lost its lock: leave at the next safe point by throwing `signal.reason` */
   readonly signal: AbortSignal;

@@ -1,0 +1,453 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { backendFor, type QueueBackend } from '../../src/jobs/backend.js';
+import { type Jobs, type JobsOptions, openJobQueue } from '../../src/jobs/jobs.js';
+import { PacificaError } from '../../src/lib/errors.js';
+import type { JobHandler, JobKind, JobRun } from '../../src/lib/job-queue.js';
+import { silent } from '../support/log.js';
+import { until } from '../support/until.js';
+import type { JobPlace } from './job-backend.js';
+
+/** ms: so long that nothing is found by it while a test runs */
+const NEVER = 600_000;
+
+/** ms in which something must happen that needs no poll and no expiry; the machine may be busy */
+const SOON = 5000;
+
+/** What the domain and the daemons rely on, whatever backend `[jobs] url` chooses. */
+export function jobQueueContract(name: string, open: () => Promise<JobPlace>): void {
+  describe(`${name} as the job queue`, () => {
+    let place: JobPlace;
+    let backend: QueueBackend;
+    const opened: Jobs[] = [];
+
+    beforeAll(async () => {
+      place = await open();
+      backend = await backendFor({ ...place, log: silent, onError: () => undefined });
+      await backend.connect();
+    });
+    beforeEach(() => backend.repository.purgeAllJobs());
+    afterEach(async () => {
+      await Promise.all(opened.splice(0).map((jobs) => jobs.stop()));
+    });
+    afterAll(async () => {
+      await backend.close();
+      await place.close();
+    });
+
+    /** One more process, as far as the backend can tell. */
+    async function queue(
+      handlers: Partial<Record<JobKind, JobHandler>>,
+      options: Partial<JobsOptions> = {},
+    ): Promise<Jobs> {
+      const jobs = await openJobQueue({
+        ...place,
+        handlers: new Map(Object.entries(handlers) as [JobKind, JobHandler][]),
+        lockLifetimeMs: 1500,
+        concurrency: 4,
+        pollMs: place.atomic ? NEVER : 500,
+        stopTimeoutMs: 300,
+        work: true,
+        log: silent,
+        ...options,
+      });
+      opened.push(jobs);
+      await jobs.start();
+      return jobs;
+    }
+
+    const client = (): Promise<Jobs> => queue({}, { work: false });
+    const waiting = async (): Promise<number> => (await backend.repository.queryJobs({ state: 'queued' })).total;
+    const stored = async (): Promise<number> => (await backend.repository.queryJobs()).total;
+
+    /** A handler that notes its runs. */
+    function recorder(work: (id: string, run: JobRun) => Promise<void> = async () => undefined) {
+      const runs: { id: string; attempt: number; from: number; to?: number }[] = [];
+      const handler: JobHandler = async (id, run) => {
+        const noted: (typeof runs)[number] = { id, attempt: run.attempt, from: Date.now() };
+        runs.push(noted);
+        try {
+          await work(id, run);
+        } finally {
+          noted.to = Date.now();
+        }
+      };
+      return { runs, handler };
+    }
+
+    /** That many runs, and no more where the server lets no job start twice; else those are told. */
+    function expectRuns(runs: readonly unknown[], count: number): void {
+      expect(runs.length).toBeGreaterThanOrEqual(count);
+      if (place.atomic) expect(runs).toHaveLength(count);
+      else if (runs.length > count) console.info(`${name}: ${runs.length - count} jobs started twice`);
+    }
+
+    /** Keeps handlers inside until it is opened. */
+    function gate() {
+      let open: () => void = () => undefined;
+      const opens = new Promise<void>((resolve) => (open = resolve));
+      return { open, opens };
+    }
+
+    /** Runs until it is told to leave. */
+    const untilAborted = async (_id: string, { signal }: JobRun): Promise<void> => {
+      await sleep(NEVER, undefined, { signal }).catch(() => undefined);
+      throw signal.reason;
+    };
+
+    describe('putting', () => {
+      it('runs a job once, and keeps it to be looked at', async () => {
+        const { runs, handler } = recorder();
+        const jobs = await queue({ cart: handler });
+        await jobs.add('cart', '17');
+        await until('the end', () => jobs.counts.get('cart')?.succeeded === 1, SOON);
+        await until('the state', async () => (await backend.repository.queryJobs({ state: 'completed' })).total === 1);
+        expect(runs).toMatchObject([{ id: '17', attempt: 1 }]);
+      });
+
+      it('makes one job of a kind and id that is put twice before it runs', async () => {
+        const front = await client();
+        await front.add('cart', '1');
+        await front.add('cart', '1');
+        await front.add('ingest', '1');
+        expect(await stored()).toBe(2);
+        const { runs, handler } = recorder();
+        const jobs = await queue({ cart: handler, ingest: handler });
+        await until(
+          'both',
+          () => jobs.counts.get('cart')?.succeeded === 1 && jobs.counts.get('ingest')?.succeeded === 1,
+        );
+        expectRuns(runs, 2);
+      });
+
+      it('makes one job of many that are put at the same moment by several processes', async () => {
+        const fronts = [await client(), await client(), await client()];
+        await Promise.all(
+          fronts.flatMap((front) => Array.from({ length: 10 }, (_, n) => front.add('cart', `${n % 2}`))),
+        );
+        expect(await stored()).toBe(2);
+      });
+
+      it('runs a job once more that is put while it runs, and never twice at a time', async () => {
+        const door = gate();
+        const { runs, handler } = recorder(() => door.opens);
+        const jobs = await queue({ cart: handler });
+        const other = await queue({ cart: handler });
+        await jobs.add('cart', '1');
+        await until('the start', () => runs.length >= 1, SOON);
+        await other.add('cart', '1');
+        await jobs.add('cart', '1');
+        await sleep(100);
+        expectRuns(runs, 1);
+        door.open();
+        await until('the second run', () => runs[1]?.to !== undefined, SOON);
+        if (place.atomic) expect(runs[1]?.from).toBeGreaterThanOrEqual(runs[0]?.to ?? Infinity);
+        await until('the end', async () => (await backend.repository.queryJobs({ state: 'completed' })).total === 1);
+        expectRuns(runs, 2);
+      });
+
+      it('lets a handler put its own job for later', async () => {
+        const { runs, handler } = recorder(async (id, { attempt }) => {
+          expect(attempt).toBe(1);
+          if (runs.length < 3) await jobs.add('cart-purge', id, { delay: 100 });
+        });
+        const jobs: Jobs = await queue({ 'cart-purge': handler }, { keepFinishedMs: 0 });
+        await jobs.add('cart-purge', 'all');
+        await until('three runs', async () => runs.length >= 3 && (await stored()) === 0, SOON);
+        expect((runs[1]?.from ?? 0) - (runs[0]?.from ?? 0)).toBeGreaterThanOrEqual(100);
+      });
+
+      it('runs a finished job again that is put again', async () => {
+        const { runs, handler } = recorder(async () => {
+          if (runs.length === 1) throw new PacificaError('integrity', 'bad');
+        });
+        const jobs = await queue({ cart: handler });
+        await jobs.add('cart', '1');
+        await until('failure', async () => (await backend.repository.queryJobs({ state: 'failed' })).total === 1, SOON);
+        await jobs.add('cart', '1');
+        await until('success', () => jobs.counts.get('cart')?.succeeded === 1, SOON);
+        expect(runs).toMatchObject([{ attempt: 1 }, { attempt: 1 }]);
+      });
+
+      it('makes jobs for rows that have none, and leaves those alone that have one', async () => {
+        const door = gate();
+        const { runs, handler } = recorder(async (id) => {
+          if (id === 'running') await door.opens;
+          if (id === 'retrying') throw new PacificaError('unavailable', 'away');
+        });
+        const jobs = await queue({ cart: handler });
+        await jobs.add('cart', 'running');
+        await jobs.add('cart', 'retrying');
+        await jobs.add('cart', 'later', { delay: NEVER });
+        await until('both runs', () => runs.length >= 2 && jobs.counts.get('cart')?.retried === 1, SOON);
+        const { jobs: before } = await backend.repository.queryJobs({ sort: { nextRunAt: 'asc' } });
+        await jobs.ensure('cart', ['running', 'retrying', 'later', 'missing']);
+        await until('the missing one', () => runs.some(({ id }) => id === 'missing'), SOON);
+        const { jobs: after } = await backend.repository.queryJobs({ state: 'scheduled' });
+        const later = before.find(({ data }) => (data as { id: string }).id === 'later');
+        expect(after.map(({ nextRunAt }) => nextRunAt)).toContainEqual(later?.nextRunAt);
+        door.open();
+        await until('its end', () => jobs.counts.get('cart')?.succeeded === 2, SOON);
+        expectRuns(
+          runs.filter(({ id }) => id === 'running'),
+          1,
+        );
+      });
+
+      it('makes more jobs at once than fit into one statement', async () => {
+        const front = await client();
+        const ids = Array.from({ length: 1234 }, (_, n) => `${n}`);
+        await front.ensure('cart', ids);
+        expect(await waiting()).toBe(1234);
+      });
+    });
+
+    describe('time', () => {
+      it('starts what another process puts long before the next poll', async () => {
+        const { runs, handler } = recorder();
+        await queue({ cart: handler });
+        const front = await client();
+        await front.add('cart', '1');
+        await until('the start', () => runs.length >= 1, SOON);
+      });
+
+      it('starts at the time asked for, while others come and go', async () => {
+        const { runs, handler } = recorder();
+        const jobs = await queue({ cart: handler });
+        const front = await client();
+        const asked = Date.now();
+        await front.add('cart', 'late', { delay: 900 });
+        await jobs.add('cart', 'early', { delay: 300 });
+        for (let n = 0; n < 5; n += 1) await front.add('cart', `${n}`);
+        await until('both', () => runs.length >= 7, SOON);
+        const at = (id: string): number => (runs.find((run) => run.id === id)?.from ?? 0) - asked;
+        expect(at('early')).toBeGreaterThanOrEqual(300);
+        expect(at('early')).toBeLessThan(900);
+        expect(at('late')).toBeGreaterThanOrEqual(900);
+      });
+
+      it('starts at the sooner of two times', async () => {
+        const { runs, handler } = recorder();
+        const jobs = await queue({ cart: handler });
+        await jobs.add('cart', '1', { delay: NEVER });
+        await jobs.add('cart', '1');
+        await jobs.add('cart', '2');
+        await jobs.add('cart', '2', { delay: NEVER });
+        await until('both', () => runs.length >= 2, SOON);
+      });
+
+      it('removes finished jobs after their time', async () => {
+        const { handler } = recorder(async (id) => {
+          if (id === 'bad') throw new PacificaError('integrity', 'bad');
+        });
+        const jobs = await queue({ cart: handler }, { keepFinishedMs: 200 });
+        await jobs.add('cart', 'bad');
+        await jobs.add('cart', 'good');
+        await jobs.add('cart', 'later', { delay: NEVER });
+        await until('their removal', async () => (await stored()) === 1, SOON);
+      });
+    });
+
+    describe('failure', () => {
+      it('tries again what may pass, with longer and longer waits', async () => {
+        const { runs, handler } = recorder(async (_id, { attempt }) => {
+          if (attempt < 3) throw new PacificaError('unavailable', 'the policy service is away');
+        });
+        const jobs = await queue({ cart: handler });
+        await jobs.add('cart', '1');
+        const first = await until('a wait', async () =>
+          (await backend.repository.queryJobs()).jobs.find((j) => j.failCount),
+        );
+        expect(first).toMatchObject({ failCount: 1, failReason: 'the policy service is away' });
+        expect(first.nextRunAt?.getTime()).toBeGreaterThan(first.failedAt?.getTime() ?? Infinity);
+        await until('success', () => jobs.counts.get('cart')?.succeeded === 1, 10_000);
+        expect(runs.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
+        const [one = 0, two = 0, three = 0] = runs.map(({ from }) => from);
+        // back-off is between half of and all of 1 s, then 2 s
+        expect(two - one).toBeGreaterThanOrEqual(500);
+        expect(three - two).toBeGreaterThanOrEqual(1000);
+        expect(jobs.counts.get('cart')).toMatchObject({ started: 3, retried: 2, failed: 0 });
+      });
+
+      it('does not try again what will not pass', async () => {
+        const { runs, handler } = recorder(async () => {
+          throw new PacificaError('integrity', 'the hash of foo.txt does not match');
+        });
+        const jobs = await queue({ cart: handler });
+        await jobs.add('cart', '1');
+        const failed = await until(
+          'failure',
+          async () => (await backend.repository.queryJobs({ state: 'failed' })).jobs[0],
+        );
+        expect(failed).toMatchObject({
+          failCount: 1,
+          failReason: 'the hash of foo.txt does not match',
+          nextRunAt: null,
+        });
+        expect(jobs.counts.get('cart')).toMatchObject({ started: 1, failed: 1, retried: 0 });
+        expectRuns(runs, 1);
+      });
+
+      it('keeps the lock of a handler that works for long', async () => {
+        const { runs, handler } = recorder(() => sleep(2500));
+        const jobs = await queue({ cart: handler }, { lockLifetimeMs: 600, pollMs: 100 });
+        await queue({ cart: handler }, { lockLifetimeMs: 600, pollMs: 100 });
+        await jobs.add('cart', '1');
+        await until('the end', () => runs[0]?.to !== undefined, 10_000);
+        expectRuns(runs, 1);
+      });
+
+      it('takes over the job of a worker that does not renew its lock', async () => {
+        await (await client()).add('cart', '1');
+        const longAgo = new Date(Date.now() - 60_000);
+        const dead = await backend.store.take('cart', new Date(), longAgo, 'dead');
+        expect(dead).toBeDefined();
+        const { runs, handler } = recorder();
+        await queue({ cart: handler }, { lockLifetimeMs: 600, pollMs: 300 });
+        await until('the second run', () => runs.length >= 1, SOON);
+        // the dead one comes back: nothing of it counts
+        expect(await backend.store.renew(dead?._id ?? never(), 'dead', new Date())).toBe(false);
+        await until('the end', async () => (await backend.repository.queryJobs({ state: 'completed' })).total === 1);
+        const zombie = { ...dead, nextRunAt: new Date(), failCount: 9 } as NonNullable<typeof dead>;
+        expect(await backend.store.finish(zombie, 'dead', true)).toMatchObject({ held: false });
+        await backend.store.release(dead?._id ?? never(), 'dead', new Date());
+        const { jobs } = await backend.repository.queryJobs();
+        expect(jobs).toMatchObject([{ nextRunAt: null, state: 'completed' }]);
+      });
+
+      it('does not forget what was put while a worker ran that died', async () => {
+        const front = await client();
+        await front.add('cart', '1');
+        await backend.store.take('cart', new Date(), new Date(0), 'dead');
+        await front.add('cart', '1', { delay: 1500 });
+        const put = Date.now();
+        const { runs, handler } = recorder();
+        await queue({ cart: handler }, { lockLifetimeMs: 300, pollMs: 150 });
+        await until('both runs', () => runs.length >= 2, SOON);
+        expect((runs[0]?.from ?? Infinity) - put).toBeLessThan(1500);
+      });
+
+      it('tells the handler when its job is taken away', async () => {
+        const { runs, handler } = recorder(untilAborted);
+        const jobs = await queue({ cart: handler }, { lockLifetimeMs: 600 });
+        await jobs.add('cart', '1');
+        await until('the start', () => runs.length >= 1, SOON);
+        await backend.repository.removeJobs({ name: 'cart' });
+        await until('its leaving', () => runs[0]?.to !== undefined, SOON);
+        await until('the count', () => jobs.counts.get('cart')?.lost === 1, SOON);
+        expect(await stored()).toBe(0);
+      });
+    });
+
+    describe('fairness', () => {
+      it('leaves to others what it can not start at once', async () => {
+        const door = gate();
+        const busy = recorder(() => door.opens);
+        const first = await queue({ cart: busy.handler }, { concurrency: 2 });
+        for (let n = 0; n < 10; n += 1) await first.add('cart', `${n}`);
+        await until('two', () => busy.runs.length >= 2, SOON);
+        const free = recorder();
+        await queue({ cart: free.handler }, { concurrency: 1 });
+        await until('the rest', () => free.runs.length >= 8, SOON);
+        expectRuns(busy.runs, 2);
+        door.open();
+      });
+
+      it('does not let a kind wait for another, nor jobs for those that are to wait', async () => {
+        const door = gate();
+        const huge = recorder(() => door.opens);
+        const small = recorder();
+        const jobs = await queue({ ingest: huge.handler, cart: small.handler }, { concurrency: 2 });
+        for (let n = 0; n < 4; n += 1) {
+          await jobs.add('ingest', `${n}`);
+          await jobs.add('cart', `later ${n}`, { delay: NEVER });
+        }
+        for (let n = 0; n < 20; n += 1) await jobs.add('cart', `${n}`);
+        await until('all small ones', () => small.runs.length >= 20, SOON);
+        expectRuns(huge.runs, 2);
+        door.open();
+      });
+
+      it('keeps the limit of each kind, and uses it', async () => {
+        const now = { cart: 0, ingest: 0 };
+        const most = { cart: 0, ingest: 0 };
+        const counting =
+          (kind: 'cart' | 'ingest'): JobHandler =>
+          async () => {
+            now[kind] += 1;
+            most[kind] = Math.max(most[kind], now[kind]);
+            await sleep(50);
+            now[kind] -= 1;
+          };
+        const jobs = await queue(
+          { cart: counting('cart'), ingest: counting('ingest') },
+          { concurrency: 3, concurrencyOf: { ingest: 1 } },
+        );
+        for (let n = 0; n < 12; n += 1) await Promise.all([jobs.add('cart', `${n}`), jobs.add('ingest', `${n}`)]);
+        const done = (): boolean =>
+          jobs.counts.get('cart')?.succeeded === 12 && jobs.counts.get('ingest')?.succeeded === 12;
+        await until('all', done, 10_000);
+        expect(most).toEqual({ cart: 3, ingest: 1 });
+      });
+    });
+
+    describe('stopping', () => {
+      it('hands jobs back at once, and they do not count as tries', async () => {
+        const leaving = recorder(untilAborted);
+        const first = await queue({ cart: leaving.handler }, { concurrency: 2 });
+        for (const id of ['1', '2', '3']) await first.add('cart', id);
+        await until('two', () => leaving.runs.length >= 2, SOON);
+        const taking = recorder();
+        const ready = gate();
+        const second = await queue({ cart: () => ready.opens }, { concurrency: 1 });
+        await until('the third', () => second.counts.get('cart')?.started === 1, SOON);
+        await second.stop();
+        await queue({ cart: taking.handler });
+        await until('the third again', () => taking.runs.length >= 1, SOON);
+        await first.stop();
+        const stopped = Date.now();
+        await until('the others', () => taking.runs.length >= 3, SOON);
+        expect(first.counts.get('cart')).toMatchObject({ started: 2, handedBack: 2, failed: 0, retried: 0 });
+        expect(taking.runs.map(({ attempt }) => attempt)).toEqual([1, 1, 1]);
+        expect(Math.max(...taking.runs.map(({ from }) => from)) - stopped).toBeLessThan(SOON);
+        ready.open();
+      });
+
+      it('gives back what a handler does not leave, whose end is then void', async () => {
+        const door = gate();
+        const deaf = recorder(() => door.opens);
+        const first = await queue({ cart: deaf.handler });
+        await first.add('cart', '1');
+        await until('the start', () => deaf.runs.length >= 1, SOON);
+        await first.stop();
+        const taking = recorder(() => sleep(300));
+        await queue({ cart: taking.handler });
+        await until('the second run', () => taking.runs.length >= 1, SOON);
+        door.open();
+        await until('the first end', () => deaf.runs[0]?.to !== undefined, SOON);
+        expect((await backend.repository.queryJobs({ state: 'running' })).total).toBe(1);
+        await until(
+          'the end',
+          async () => (await backend.repository.queryJobs({ state: 'completed' })).total === 1,
+          SOON,
+        );
+      });
+
+      it('takes nothing any more, and says so', async () => {
+        const { runs, handler } = recorder();
+        const jobs = await queue({ cart: handler });
+        await expect(jobs.health()).resolves.toBeUndefined();
+        await Promise.all([jobs.stop(), jobs.stop()]);
+        await expect(jobs.health()).rejects.toThrow(/stopping/);
+        await (await client()).add('cart', '1');
+        await sleep(100);
+        expectRuns(runs, 0);
+        expect(await waiting()).toBe(1);
+      });
+    });
+  });
+}
+
+function never(): never {
+  throw new Error('there is no job');
+}
