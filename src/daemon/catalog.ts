@@ -17,6 +17,7 @@ import { HttpError } from './errors.js';
 import { readJsonBody } from './json-body.js';
 import { parseInteger, queryInteger, queryText } from './query.js';
 import { sendStream } from './send.js';
+import { wireJson } from './wire-json.js';
 
 export interface CatalogParts {
   catalog: Catalog;
@@ -195,14 +196,14 @@ async function sendList(ctx: Koa.Context, pages: AsyncGenerator<object[]>): Prom
 
 async function sendJson(ctx: Koa.Context, text: AsyncIterable<Uint8Array>): Promise<void> {
   ctx.status = 200;
-  ctx.type = 'application/json';
+  ctx.set('Content-Type', 'application/json');
   ctx.respond = false;
   await sendStream(ctx.res, text);
 }
 
 async function* listText(first: readonly object[], rest: AsyncIterable<readonly object[]>): AsyncGenerator<Buffer> {
-  yield Buffer.from(`[${first.map((row) => JSON.stringify(row)).join(', ')}`);
-  for await (const rows of rest) yield Buffer.from(rows.map((row) => `, ${JSON.stringify(row)}`).join(''));
+  yield Buffer.from(`[${first.map(wireJson).join(', ')}`);
+  for await (const rows of rest) yield Buffer.from(rows.map((row) => `, ${wireJson(row)}`).join(''));
   yield Buffer.from(']');
 }
 
@@ -231,17 +232,17 @@ async function* transactionInfo(metadata: Metadata & Lookups, transaction: Catal
     key_values: keyValues,
   };
   const ids: number[] = [];
-  let text = `${JSON.stringify(head).slice(0, -1)}, "files": {`;
+  let text = `${wireJson(head).slice(0, -1)}, "files": {`;
   for await (const files of filePages(metadata, { transaction: _id })) {
     const pairs = await metadata.fileKeyValues(files.map((file) => file._id));
     for (const file of files) {
       // the originals send an empty object for none
-      const value = JSON.stringify({ ...file, key_values: pairs.get(file._id) ?? {} });
+      const value = wireJson({ ...file, key_values: pairs.get(file._id) ?? {} });
       text += `${ids.length === 0 ? '' : ', '}"${file._id}": ${value}`;
       ids.push(file._id);
     }
     yield Buffer.from(text);
     text = '';
   }
-  yield Buffer.from(`}, "file_ids": ${JSON.stringify(ids)}}`);
+  yield Buffer.from(`}, "file_ids": ${wireJson(ids)}}`);
 }
