@@ -28,7 +28,7 @@ export class RemoteArchive implements Archive {
   constructor({ url, spool, retryBudgetMs }: RemoteArchiveOptions) {
     this.#client = new ArchiveClient(url);
     this.#retry = { budgetMs: retryBudgetMs };
-    this.drafts = new SpoolDrafts(spool, this);
+    this.drafts = new SpoolDrafts(spool, this, this.#retry);
   }
 
   /**

@@ -1,6 +1,6 @@
 import { readFile, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { retrying } from '../client/http.js';
+import { type RetryOptions, retrying } from '../client/http.js';
 import type { ArchiveId } from '../lib/archive-id.js';
 import { writeFileDurably } from '../lib/durable-write.js';
 import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
@@ -16,7 +16,10 @@ export class SpoolDrafts implements Drafts {
   readonly #archive: Pick<Archive, 'put' | 'open' | 'delete'>;
   readonly #temporary: TemporaryFiles;
 
-  constructor(spool: string, archive: Pick<Archive, 'put' | 'open' | 'delete'>) {
+  readonly #retry: RetryOptions;
+
+  constructor(spool: string, archive: Pick<Archive, 'put' | 'open' | 'delete'>, retry: RetryOptions) {
+    this.#retry = retry;
     this.#temporary = new TemporaryFiles(join(spool, 'tmp'));
     this.#folder = new DraftFolder(join(spool, 'drafts'), this.#temporary);
     this.#archive = archive;
@@ -42,7 +45,7 @@ export class SpoolDrafts implements Drafts {
         if (!mayBeOurs) await mark.write('sending');
         state = 'sending';
         await this.#send(draft, id, mark, mayBeOurs);
-      });
+      }, this.#retry);
       await mark.write('sent');
     } finally {
       await draft.close();

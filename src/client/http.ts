@@ -198,6 +198,9 @@ export class HttpClient {
     if (code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH') {
       return new PacificaError('invalid', 'the data has another length than was announced', { cause: error });
     }
+    if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED') {
+      return new PacificaError('aborted', `the connection to ${this.#service} was closed by us`, { cause: error });
+    }
     if (code === 'UND_ERR_INVALID_ARG' || code === 'ERR_INVALID_URL') {
       return new PacificaError('invalid', `can not send a request to ${url}: ${messageOf(error)}`, { cause: error });
     }

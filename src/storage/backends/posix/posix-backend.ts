@@ -188,7 +188,7 @@ async function discard({ path, file }: TemporaryFile): Promise<void> {
 /** A missing folder or temporary file of our own is not a missing file of the archive. */
 function putError(error: unknown, doing: string): PacificaError {
   const code = systemCode(error) ?? '';
-  if (['EISDIR', 'ENOTDIR', 'ENOTEMPTY'].includes(code)) {
+  if (['EISDIR', 'ENOTEMPTY'].includes(code)) {
     return new PacificaError('exists', `${doing}: a folder has its name`, { cause: error });
   }
   const wrapped = storageError(error, doing);
