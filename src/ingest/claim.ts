@@ -90,7 +90,7 @@ export class Claim {
         const percent = this.#percent;
         this.#percent = undefined;
         if (percent === undefined) await this.#store.beat(this.jobId, this.runId);
-        else await this.#store.update(this.jobId, this.runId, { taskPercent: percent });
+        else await this.#store.progress(this.jobId, this.runId, percent);
       });
     } catch (error) {
       // the work itself meets the same fault when it writes what matters

@@ -6,7 +6,7 @@ import type { NewMember } from '../storage/database/ingest-jobs.js';
 /** files up to this many bytes are taken into memory whole, so that the next ones come in while they are written */
 const SMALL = 256 * 1024;
 /** files that are on their way to the disk at a time: what is waited for is mostly fsync */
-const PARALLEL = 8;
+const PARALLEL = 16;
 
 /** Writes the files of a bundle into drafts as they come, hashing them on the way. */
 export class DraftWriter {

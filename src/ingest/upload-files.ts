@@ -12,7 +12,7 @@ import { groupOf, type IngestParts } from './parts.js';
 import type { Problems } from './problems.js';
 
 /** files that are published at a time */
-const PARALLEL = 8;
+const PARALLEL = 16;
 /** percent of the task when the files are checked */
 const CHECKED = 50;
 
