@@ -5,4 +5,5 @@ import { execute } from '@oclif/core';
 
 const pjson = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 pjson.oclif.commands.target = './commands';
+pjson.oclif.hooks.command_not_found = './cli/command-not-found.ts';
 await execute({ loadOptions: { root: fileURLToPath(new URL('../src', import.meta.url)), pjson } });

@@ -1,5 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { Errors } from '@oclif/core';
+import { closest } from '../lib/closest.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
 import { type ExitCode, exitCodeOf } from './exit-codes.js';
 import { printable } from './text.js';
@@ -33,6 +34,9 @@ export function reportOf(error: unknown, usage: string): ErrorReport {
 
 /** One line of what oclif's parser says in several. */
 function usageMessage(error: Error): string {
+  if ('flags' in error && Array.isArray(error.flags)) {
+    return error.flags.map((flag: string) => `there is no flag ${printable(flag)}${guess(flag, error)}`).join('; ');
+  }
   if ('args' in error && Array.isArray(error.args) && error.message.startsWith('Missing')) {
     const names = error.args.map((arg: { name: string }) => arg.name.toUpperCase());
     return `missing argument ${names.join(', ')}`;
@@ -43,6 +47,16 @@ function usageMessage(error: Error): string {
     .filter((line) => line !== '' && !/^(See more help with|The following errors? occurred:)/.test(line))
     .map((line) => line.replace(/^Missing required flag (\S+)$/, 'missing flag --$1'));
   return printable(lines.join('; ').replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase()));
+}
+
+/** The flag of the command that was probably meant. */
+function guess(flag: string, error: Error): string {
+  const input = 'parse' in error ? (error.parse as { input?: { flags?: object } } | undefined)?.input : undefined;
+  const meant = closest(
+    flag,
+    Object.keys(input?.flags ?? {}).map((name) => `--${name}`),
+  );
+  return meant === undefined ? '' : `, did you mean ${meant}?`;
 }
 
 /** One or two lines for a terminal or a log. */
