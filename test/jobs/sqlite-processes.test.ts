@@ -1,0 +1,4 @@
+import { jobProcessesContract } from '../contract/job-processes.js';
+import { sqlitePlace } from '../support/job-places.js';
+
+jobProcessesContract('SQLite', sqlitePlace);

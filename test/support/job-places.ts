@@ -1,0 +1,49 @@
+import { randomUUID } from 'node:crypto';
+import { MongoClient } from 'mongodb';
+import { Database } from '../../src/storage/database/database.js';
+import { syncSchema } from '../../src/storage/database/schema.js';
+import type { JobPlace } from '../contract/job-backend.js';
+import type { TestPostgres } from './postgres.js';
+import { removeFolder, temporaryFolder } from './temporary-folder.js';
+
+/** Jobs in an SQLite database in a folder of its own, as an empty `[jobs] url` chooses. */
+export async function sqlitePlace(): Promise<JobPlace> {
+  const folder = await temporaryFolder();
+  const database = await Database.open(`sqlite://${folder}/pacifica.db`);
+  await syncSchema(database);
+  return {
+    database,
+    url: '',
+    atomic: true,
+    async close() {
+      await database.close();
+      await removeFolder(folder);
+    },
+  };
+}
+
+/** Jobs in the domain's own PostgreSQL, as an empty `[jobs] url` chooses. */
+export async function postgresPlace(postgres: TestPostgres | undefined): Promise<JobPlace> {
+  if (postgres === undefined) throw new Error('there is no PostgreSQL here');
+  const database = await Database.open(await postgres.createDatabase());
+  return { database, url: '', atomic: true, close: () => database.close() };
+}
+
+/** Jobs in a MongoDB database of their own, beside a domain on SQLite. */
+export async function mongoPlace(server: string | undefined): Promise<JobPlace> {
+  const domain = await sqlitePlace();
+  const url = new URL(server ?? '');
+  url.pathname = `/pacifica_${randomUUID().slice(0, 8)}`;
+  const mongo = await MongoClient.connect(url.href);
+  const info = await mongo.db().admin().command({ buildInfo: 1 });
+  return {
+    database: domain.database,
+    url: url.href,
+    atomic: info.ferretdbVersion === undefined,
+    async close() {
+      await domain.close();
+      await mongo.db().dropDatabase();
+      await mongo.close();
+    },
+  };
+}
