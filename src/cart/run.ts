@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { lstat, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -38,7 +39,7 @@ const STAGE_IDS = 10_000;
 /** tries of one file in one run, and the ms before the second one; doubled for each further one */
 const TRIES = 3;
 const RETRY_WAIT = 200;
-/** files in a row that failed for a reason that may pass: the archive is down, the rest waits for the next run */
+/** failures in a row of the kind that may pass: the archive is down, the rest waits for the next run */
 const GIVE_UP_AFTER = 8;
 /** runs in a row that got nothing done before the cart ends in error */
 const MAX_FAILURES = 8;
@@ -97,6 +98,8 @@ export class CartRun {
       () => this.#progress(),
       (error) => stop.abort(error),
     );
+    // every worker listens while it waits
+    setMaxListeners(0, stop.signal);
     this.#bringer = new Bringer(parts.archive, parts.folders.scratch(cart, runId), parts);
   }
 
@@ -111,6 +114,10 @@ export class CartRun {
       await this.#reserve();
       await this.#bringAll();
       await this.#conclude();
+    } catch (error) {
+      // so that it need not be done again; what went wrong first is what counts
+      await this.#journal.write().catch(() => undefined);
+      throw error;
     } finally {
       await this.#journal.stop();
       await folders.removeScratch(this.#cart, this.#runId);
@@ -271,9 +278,9 @@ export class CartRun {
           await this.#fail(file, error);
           return undefined;
         }
+        this.#passingInRow += 1;
         if (tried === TRIES || this.#passingInRow >= GIVE_UP_AFTER) {
           this.#passing = wrapSystemError(error, file.path);
-          this.#passingInRow += 1;
           return undefined;
         }
         await sleep(RETRY_WAIT * 2 ** (tried - 1), undefined, { signal: this.#stop.signal });

@@ -55,7 +55,7 @@ export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppPart
       ctx.respond = false;
       ctx.res.end();
     } catch (error) {
-      if (!ctx.response.has('X-Pacifica-Status')) {
+      if (!ctx.res.hasHeader('X-Pacifica-Status')) {
         tell('error', statusOf(error) < 500 ? oneLine(messageOf(error)) : 'The cart service can not tell now');
       }
       throw error;

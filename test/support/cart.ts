@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -16,6 +16,7 @@ import { PosixBackend } from '../../src/storage/backends/posix/posix-backend.js'
 import { CartTables } from '../../src/storage/database/carts.js';
 import { Database } from '../../src/storage/database/database.js';
 import { syncSchema } from '../../src/storage/database/schema.js';
+import { sha1 } from './bundle.js';
 import { startServer, type TestServer } from './server.js';
 import { until } from './until.js';
 
@@ -60,9 +61,14 @@ export class DirectQueue implements JobQueue {
     }
   }
 
+  /** Waits until no job runs. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+
   async stop(): Promise<void> {
     this.#stop.abort(new Error('the test is over'));
-    await Promise.all(this.#running);
+    await this.idle();
   }
 }
 
@@ -81,6 +87,8 @@ export interface CartSite {
     content: Buffer | string,
     mtimeMs?: number,
   ): Promise<Pick<FileId, 'id' | 'hashtype' | 'hashsum'>>;
+  /** lays many files into the archive's folder, without the cost of safety; ids from `first` on. @returns them as a cart's files */
+  lay(count: number, size: number, first?: number): FileId[];
   /** POSTs a cart. @returns the status */
   post(uid: string, fileids: readonly object[], extra?: object): Promise<number>;
   /** waits as deployed clients do. @returns the status then */
@@ -147,7 +155,17 @@ export async function startCartSite(options: SiteOptions = {}): Promise<CartSite
     async put(id, content, mtimeMs = 1_600_000_000_000) {
       const bytes = Buffer.from(content);
       await archive.put(parseArchiveId(id), once(bytes), { mtimeMs });
-      return { id: String(id), hashtype: 'sha1', hashsum: createHash('sha1').update(bytes).digest('hex') };
+      return { id: String(id), hashtype: 'sha1', hashsum: sha1(bytes) };
+    },
+    lay(count, size, first = 1) {
+      mkdirSync(join(folder, 'archive'), { recursive: true });
+      return Array.from({ length: count }, (_, index) => {
+        const id = String(first + index);
+        const content = Buffer.alloc(size, id);
+        writeFileSync(join(folder, 'archive', id), content, { mode: 0o444 });
+        utimesSync(join(folder, 'archive', id), 1_600_000_000, 1_600_000_000);
+        return { id, path: `f/${index}`, hashtype: 'sha1', hashsum: sha1(content) };
+      });
     },
     async post(uid, fileids, extra = {}) {
       const answer = await fetch(`${server.url}/${uid}`, {

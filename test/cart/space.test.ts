@@ -1,0 +1,269 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type CartSite, type SiteOptions, startCartSite } from '../support/cart.js';
+import { FarArchive } from '../support/far-archive.js';
+import { until } from '../support/until.js';
+
+const MiB = 1024 * 1024;
+
+/** Whether this machine lets us mount a small file system of our own. */
+const canMount = ((): boolean => {
+  const probe = join(tmpdir(), `pacifica-probe-${process.pid}`);
+  mkdirSync(probe);
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', probe], { stdio: 'ignore' });
+    execFileSync('umount', [probe]);
+    return true;
+  } catch {
+    return false;
+  } finally {
+    execFileSync('rmdir', [probe]);
+  }
+})();
+
+let site: CartSite;
+let volume: string | undefined;
+
+/** A site whose volume has 16 MiB. */
+async function startSmall(settings: SiteOptions['settings'] = {}, archive?: SiteOptions['archive']): Promise<void> {
+  volume = await mkdtemp(join(tmpdir(), 'pacifica-volume-'));
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', volume]);
+  site = await startCartSite({ volume, settings, archive });
+}
+
+afterEach(async () => {
+  await site.close();
+  if (volume === undefined) return;
+  execFileSync('umount', [volume]);
+  await rm(volume, { recursive: true });
+  volume = undefined;
+});
+
+const free = async (): Promise<number> => {
+  const { bavail, bsize } = await statfs(site.volume);
+  return bavail * bsize;
+};
+const status = async (uid: string): Promise<string | undefined> => (await site.service.find(uid))?.status;
+
+describe.skipIf(!canMount)('a volume of 16 MiB (needs the right to mount)', () => {
+  it('carts that are staged at once never overfill it (fault 19)', async () => {
+    await startSmall({ lruPurge: false });
+    const files = site.lay(24, MiB);
+    const carts = Array.from({ length: 4 }, (_, n) => files.slice(n * 6, n * 6 + 6));
+    const statuses = await Promise.all(carts.map((list, n) => site.post(`c${n}`, list)));
+    expect(statuses).toEqual([201, 201, 201, 201]);
+    const ends = await Promise.all(carts.map((_, n) => site.end(`c${n}`)));
+    // two have room; those that have none know before they write
+    expect(ends.sort()).toEqual(['error', 'error', 'ready', 'ready']);
+    for (const n of carts.keys()) {
+      const cart = await site.service.find(`c${n}`);
+      expect(cart?.message).toBe(cart?.status === 'ready' ? '' : 'No Space Available');
+      expect(cart?.reserved).toBe(0);
+    }
+    expect(await free()).toBeGreaterThan(3 * MiB);
+  });
+
+  it('a cart that can never fit deletes nobody', async () => {
+    await startSmall();
+    const files = site.lay(20, MiB);
+    await site.post('small', files.slice(0, 5));
+    expect(await site.end('small')).toBe('ready');
+    await site.post('huge', files);
+    expect(await site.end('huge')).toBe('error');
+    expect((await site.service.find('huge'))?.message).toBe('No Space Available');
+    expect(await status('small')).toBe('ready');
+    expect(await free()).toBeGreaterThan(10 * MiB);
+  });
+
+  it('the least recently used cart makes room: by last download, not by creation (fault 19)', async () => {
+    await startSmall();
+    const files = site.lay(18, MiB);
+    for (const n of [0, 1]) {
+      await site.post(`c${n}`, files.slice(n * 6, n * 6 + 6));
+      expect(await site.end(`c${n}`)).toBe('ready');
+      await sleep(5);
+    }
+    await (await fetch(`${site.server.url}/c0`)).arrayBuffer();
+    await until('the download has ended', async () => !(await site.tables.isLeased(1)));
+    await site.post('c2', files.slice(12));
+    expect(await site.end('c2')).toBe('ready');
+    expect([await status('c0'), await status('c1'), await status('c2')]).toEqual(['ready', undefined, 'ready']);
+    expect(existsSync(join(site.volume, '2'))).toBe(false);
+  });
+
+  it('a cart that is being downloaded is never taken, however long ago it was made (fault 19)', async () => {
+    await startSmall();
+    const files = site.lay(12, MiB);
+    await site.post('busy', files.slice(0, 6));
+    expect(await site.end('busy')).toBe('ready');
+    const cart = await site.service.find('busy');
+    if (cart === undefined) throw new Error('no cart');
+    // as a process beside this one holds it
+    const { service } = site.another();
+    const download = await service.download(cart, undefined);
+    await site.post(
+      'other',
+      [...files, ...site.lay(1, MiB, 500)].slice(6).map((file, n) => ({ ...file, path: `p${n}` })),
+    );
+    await site.post('large', site.lay(11, MiB, 100));
+    expect(await site.end('large')).toBe('error');
+    expect(await status('busy')).toBe('ready');
+    await download?.close();
+    await service.close();
+    await site.post('large', site.lay(11, MiB, 100));
+    expect(await site.end('large')).toBe('ready');
+    expect(await status('busy')).toBeUndefined();
+  });
+
+  it.each([
+    ['lru_buffer_time protects a cart', { lruBufferTimeMs: 3_600_000 }],
+    ['lru_purge = off never deletes', { lruPurge: false }],
+  ])('%s', async (_, settings) => {
+    await startSmall(settings);
+    const files = site.lay(20, MiB);
+    await site.post('first', files.slice(0, 10));
+    expect(await site.end('first')).toBe('ready');
+    await site.post('second', files.slice(10));
+    expect(await site.end('second')).toBe('error');
+    expect((await site.service.find('second'))?.message).toBe('No Space Available');
+    expect(await status('first')).toBe('ready');
+  });
+
+  it('a volume that others fill meanwhile: the cart ends in error and gives its space back', async () => {
+    let far: FarArchive | undefined;
+    await startSmall({ concurrency: 1 }, (real) => (far = new FarArchive(real)));
+    const files = site.lay(8, MiB);
+    if (far === undefined) throw new Error('no archive');
+    const { opened } = far;
+    far.beforeOpen = async () => {
+      if (opened.length === 3) await writeFile(join(site.volume, 'other'), Buffer.alloc(13 * MiB));
+    };
+    await site.post('unlucky', files);
+    expect(await site.end('unlucky')).toBe('error');
+    expect((await site.service.find('unlucky'))?.message).toBe('No Space Available');
+    await site.queue.idle();
+    expect(readdirSync(site.volume)).toEqual(['other']);
+  });
+
+  it('a bundle needs room as well', async () => {
+    await startSmall({ lruPurge: false });
+    const files = site.lay(9, MiB);
+    await site.post('bundled', files, { bundle: true });
+    expect(await site.end('bundled')).toBe('error');
+    expect((await site.service.find('bundled'))?.message).toBe('No Space Available');
+    await site.post('bundled', files.slice(0, 6), { bundle: true });
+    expect(await site.end('bundled')).toBe('ready');
+    expect((await site.service.find('bundled'))?.occupied).toBeLessThan(7 * MiB);
+  });
+});
+
+describe('purge', () => {
+  it('deletes what was last used long ago, and nothing that is being downloaded', async () => {
+    site = await startCartSite();
+    const files = site.lay(1, 100);
+    for (const uid of ['old', 'downloaded', 'busy', 'new']) {
+      await site.post(uid, files);
+      expect(await site.end(uid)).toBe('ready');
+    }
+    site.queue.paused = true;
+    await site.post('unfinished', files);
+    const age = async (uid: string, change: string): Promise<unknown> =>
+      site.database.sequelize.query(`UPDATE pacifica_cart SET ${change} WHERE uid = '${uid}'`);
+    const day = 86_400_000;
+    const long = Date.now() - 200 * day;
+    for (const uid of ['old', 'downloaded', 'busy', 'unfinished']) {
+      await age(uid, `created = ${long}, updated = ${long}, used = ${long}`);
+      if (uid !== 'unfinished') await age(uid, `ready = ${long}`);
+    }
+    await age('downloaded', `downloaded = ${Date.now() - day}`);
+    const cart = await site.service.find('busy');
+    if (cart === undefined) throw new Error('no cart');
+    const download = await site.another().service.download(cart, undefined);
+    await age('busy', `downloaded = ${long}, used = ${long}`);
+
+    const uids = async (dryRun: boolean): Promise<string[]> => {
+      const found = [];
+      for await (const { uid } of site.another().service.purge(180 * day, dryRun)) found.push(uid);
+      return found;
+    };
+    expect(await uids(true)).toEqual(['old']);
+    expect(await status('old')).toBe('ready');
+    expect(await uids(false)).toEqual(['old']);
+    expect(await status('old')).toBeUndefined();
+    for (const uid of ['downloaded', 'busy', 'new']) expect(await status(uid)).toBe('ready');
+    expect(await status('unfinished')).toBe('waiting');
+    expect(existsSync(join(site.volume, 'cartuids', 'old'))).toBe(false);
+    await download?.close();
+    await age('busy', `downloaded = ${long}, used = ${long}`);
+    expect(await uids(false)).toEqual(['busy']);
+  });
+});
+
+describe('a download under way', () => {
+  it('goes on when the cart is deleted; then its space is freed', async () => {
+    site = await startCartSite();
+    const files = site.lay(30, MiB);
+    await site.post('sent', files);
+    expect(await site.end('sent')).toBe('ready');
+    const answer = await fetch(`${site.server.url}/sent?filename=s.tar`);
+    const reader: ReadableStreamDefaultReader<Uint8Array> | undefined = answer.body?.getReader();
+    const first = await reader?.read();
+    expect(first?.value?.length).toBeGreaterThan(0);
+
+    const other = site.another().service;
+    await other.remove('sent');
+    expect((await fetch(`${site.server.url}/sent`)).status).toBe(404);
+    await other.sweep();
+    let length = first?.value?.length ?? 0;
+    for (let part = await reader?.read(); part?.done === false; part = await reader?.read())
+      length += part.value.length;
+    expect(length).toBe(Number(answer.headers.get('content-length')));
+    await until('its lease has ended', async () => !(await site.tables.isLeased(1)));
+    await other.sweep();
+    expect(readdirSync(site.volume)).toEqual(['cartuids']);
+  });
+
+  it('of a process that died is over after a minute', async () => {
+    site = await startCartSite();
+    const files = site.lay(1, 100);
+    await site.post('left', files);
+    expect(await site.end('left')).toBe('ready');
+    const cart = await site.service.find('left');
+    if (cart === undefined) throw new Error('no cart');
+    expect(await site.tables.lease(cart.id, 'dead process', Date.now() + 60_000)).toBe(true);
+    await site.service.remove('left');
+    expect(existsSync(join(site.volume, String(cart.id)))).toBe(true);
+    await site.tables.renew('dead process', Date.now() - 1);
+    await site.service.sweep();
+    expect(existsSync(join(site.volume, String(cart.id)))).toBe(false);
+  });
+});
+
+describe('the sweep', () => {
+  it('removes folders that belong to no cart, and nothing that is not ours', async () => {
+    site = await startCartSite();
+    const files = site.lay(1, 100);
+    await site.post('kept', files);
+    expect(await site.end('kept')).toBe('ready');
+    // a cart whose rows are gone, one of an original service, and one beside it
+    for (const [id, uid] of [
+      ['77', 'orphan'],
+      ['78', 'original'],
+      ['1', 'neighbour'],
+    ] as const) {
+      await mkdir(join(site.volume, id, uid), { recursive: true });
+      await writeFile(join(site.volume, id, uid, 'file'), 'x');
+    }
+    await writeFile(join(site.volume, '77', '@cart'), 'orphan');
+    await site.service.sweep();
+    expect(readdirSync(site.volume).sort()).toEqual(['1', '78', 'cartuids']);
+    expect(readdirSync(join(site.volume, '1')).sort()).toEqual(['@cart', 'kept', 'neighbour']);
+    await site.service.remove('kept');
+    expect(readdirSync(join(site.volume, '1'))).toEqual(['neighbour']);
+  });
+});
