@@ -252,6 +252,16 @@ export function catalogContract(open: () => Promise<CatalogTenant>): void {
       expect(await catalog.metadata.files({ transaction })).toEqual([]);
     });
 
+    it('refuses two files with one id', async () => {
+      const [transaction = 0, file = 0] = freshIds(2);
+      const metadata = transactionEntries(transaction, fileEntry(file), fileEntry(file, { name: 'other' }));
+      await expect(catalog.metadata.ingest(metadata, 'root')).rejects.toMatchObject({
+        code: 'invalid',
+        message: expect.stringContaining(String(file)) as string,
+      });
+      expect(await catalog.metadata.files({ transaction })).toEqual([]);
+    });
+
     it.each([
       ['no transaction id', [{ destinationTable: 'Transactions._id', value: null }]],
       ['two transaction ids', [{ destinationTable: 'Transactions._id', value: 987654 }]],
