@@ -30,8 +30,8 @@ export const INGEST_SETTINGS: IngestSettings = {
   keepFailed: 86_400_000,
 };
 
-/** A queue that only remembers: the test calls the handler itself. */
-export class NotingQueue implements IngestQueue {
+/** A queue that only notes: the test calls the handler itself. */
+class NotingQueue implements IngestQueue {
   readonly added: string[] = [];
   readonly ensured: string[] = [];
 
@@ -55,7 +55,10 @@ export interface IngestSite {
   readonly archive: LocalArchive;
   readonly catalog: Catalog;
   readonly service: IngestService;
-  readonly queue: IngestQueue;
+  /** jobs that were put on the queue, as long as nobody works on them */
+  queued(): readonly string[];
+  /** jobs that the queue was asked about */
+  ensured(): readonly string[];
   /** base URL of the service */
   readonly url: string;
   /** Another service on the same database and archive, some of its parts others. */
@@ -73,6 +76,7 @@ export interface IngestSite {
 }
 
 interface SiteParts {
+  store: IngestJobs;
   archive: Archive;
   catalog: Catalog;
   queue: IngestQueue;
@@ -115,7 +119,8 @@ export async function startIngest(options: SiteOptions = {}): Promise<IngestSite
           log: silent,
         })
       : undefined;
-  const queue: IngestQueue = jobs ?? new NotingQueue();
+  const noted = new NotingQueue();
+  const queue: IngestQueue = jobs ?? noted;
   const another = (parts: Partial<SiteParts> = {}): IngestService =>
     new IngestService({
       store,
@@ -143,7 +148,8 @@ export async function startIngest(options: SiteOptions = {}): Promise<IngestSite
     archive,
     catalog,
     service,
-    queue,
+    queued: () => noted.added,
+    ensured: () => noted.ensured,
     url: server.url,
     another,
     run: (jobId, which = service, signal = new AbortController().signal) =>

@@ -1,0 +1,489 @@
+import { stat } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Archive } from '../../src/archive/archive.js';
+import type { Catalog } from '../../src/catalog/catalog.js';
+import type { IngestService } from '../../src/ingest/service.js';
+import { parseArchiveId } from '../../src/lib/archive-id.js';
+import { PacificaError } from '../../src/lib/errors.js';
+import type { IngestJobs } from '../../src/storage/database/ingest-jobs.js';
+import { bundle, type IngestSite, startIngest } from '../support/ingest.js';
+import { overriding } from '../support/overriding.js';
+import { collect, piecesOf } from '../support/streams.js';
+import { until } from '../support/until.js';
+
+let site: IngestSite;
+beforeEach(async () => {
+  site = await startIngest();
+});
+afterEach(() => site.close());
+
+const FILES = { 'a/one': 'one', 'a/two': 'two'.repeat(1000), three: '' };
+
+const TAR = bundle(FILES);
+
+async function receive(tar = TAR): Promise<number> {
+  const { record } = await site.service.receive(piecesOf(tar), { user: 'root' });
+  expect(record.state).toBe('OK');
+  return record.job_id;
+}
+
+/** Everything of a job that went well. */
+async function expectDone(jobId: number, files: Record<string, string | Buffer> = FILES): Promise<void> {
+  expect(await site.state(jobId)).toMatchObject({
+    state: 'OK',
+    task: 'ingest metadata',
+    task_percent: '100.00000',
+    complete: true,
+    exception: '',
+  });
+  const found = await site.catalog.metadata.files({ transaction: jobId });
+  const contents: Record<string, string> = {};
+  for (const { _id, subdir, name } of found) {
+    const file = await site.archive.open(parseArchiveId(_id));
+    contents[subdir === '' ? name : `${subdir}/${name}`] = (await collect(file.stream())).toString();
+    await file.close();
+  }
+  expect(contents).toEqual(Object.fromEntries(Object.entries(files).map(([path, content]) => [path, String(content)])));
+  expect(await site.leftovers()).toEqual([]);
+}
+
+async function expectFailed(jobId: number, exception: string): Promise<void> {
+  const state = await site.state(jobId);
+  expect(state).toMatchObject({ state: 'FAILED', complete: true });
+  expect(state.exception).toContain(exception);
+  expect(await site.visible()).toEqual([]);
+  expect(await site.catalog.metadata.files({ transaction: jobId })).toEqual([]);
+}
+
+const failing = (error: Error) => (): Promise<never> => Promise.reject(error);
+
+function withCatalog(members: { [K in keyof Catalog]?: Partial<Catalog[K]> }): Partial<{ catalog: Catalog }> {
+  const { ids, policy, metadata } = site.catalog;
+  return {
+    catalog: {
+      ids: overriding(ids, members.ids ?? {}),
+      policy: overriding(policy, members.policy ?? {}),
+      metadata: overriding(metadata, members.metadata ?? {}),
+    },
+  };
+}
+
+/** A service whose process is killed at its n-th call of anything: before it, or right after it had its effect. */
+class Mortal {
+  calls = 0;
+  #dead = false;
+  readonly #at: number;
+  readonly #after: boolean;
+
+  constructor(at: number, after: boolean) {
+    this.#at = at;
+    this.#after = after;
+  }
+
+  wrap<T extends object>(target: T): T {
+    return new Proxy(target, {
+      get: (_target, key) => {
+        const value = Reflect.get(target, key) as unknown;
+        if (typeof value !== 'function') return value;
+        return async (...args: unknown[]): Promise<unknown> => {
+          this.calls += 1;
+          const isLast = this.calls === this.#at;
+          if (this.isDead() || (isLast && !this.#after)) return this.#die();
+          const result: unknown = await (value.apply(target, args) as Promise<unknown>);
+          if (this.isDead() || isLast) return this.#die();
+          return result;
+        };
+      },
+    });
+  }
+
+  isDead(): boolean {
+    return this.#dead;
+  }
+
+  #die(): never {
+    this.#dead = true;
+    throw new Error('killed');
+  }
+
+  service(members: Parameters<typeof withCatalog>[0] = {}): IngestService {
+    const { catalog = site.catalog } = withCatalog(members);
+    return site.another({
+      store: this.wrap<IngestJobs>(site.store),
+      archive: overriding<Archive>(site.archive, { drafts: this.wrap(site.archive.drafts) }),
+      catalog: {
+        ids: this.wrap(catalog.ids),
+        policy: this.wrap(catalog.policy),
+        metadata: this.wrap(catalog.metadata),
+      },
+    });
+  }
+}
+
+describe('fault 22, a worker that is killed: another run goes on', () => {
+  it.each([
+    ['before', false],
+    ['right after', true],
+  ])('killed %s any of its steps, on the way to the good end', async (_when, after) => {
+    for (let at = 1; ; at += 1) {
+      const jobId = await receive();
+      const mortal = new Mortal(at, after);
+      await site.run(jobId, mortal.service()).catch(() => undefined);
+      if (!mortal.isDead()) {
+        await expectDone(jobId);
+        expect(at).toBeGreaterThan(20);
+        // one file each, of every job: no id twice, none without an owner
+        expect((await site.visible()).length).toBe(at * 3);
+        return;
+      }
+      await site.run(jobId);
+      await expectDone(jobId);
+    }
+  });
+
+  it.each([
+    ['before', false],
+    ['right after', true],
+  ])('killed %s any of its steps, on the way to a bad end', async (_when, after) => {
+    const refused = { metadata: { ingest: failing(new PacificaError('invalid', 'metadata says no')) } };
+    for (let at = 1; ; at += 1) {
+      const jobId = await receive();
+      const mortal = new Mortal(at, after);
+      await site.run(jobId, mortal.service(refused)).catch(() => undefined);
+      if (mortal.isDead()) await site.run(jobId, site.another(withCatalog(refused)));
+      await expectFailed(jobId, 'metadata says no');
+      if (mortal.isDead()) continue;
+      expect(at).toBeGreaterThan(20);
+      return;
+    }
+  });
+});
+
+it('told to stop at any of its steps, it leaves and goes on later', async () => {
+  for (let at = 1; ; at += 1) {
+    const jobId = await receive();
+    const stop = new AbortController();
+    let calls = 0;
+    const counting = <T extends object>(target: T): T =>
+      new Proxy(target, {
+        get(_target, key) {
+          const value = Reflect.get(target, key) as unknown;
+          if (typeof value !== 'function') return value;
+          return (...args: unknown[]): unknown => {
+            calls += 1;
+            if (calls === at) stop.abort(new Error('the process stops'));
+            return value.apply(target, args) as unknown;
+          };
+        },
+      });
+    const { drafts } = site.archive;
+    const service = site.another({
+      store: counting<IngestJobs>(site.store),
+      archive: overriding<Archive>(site.archive, { drafts: counting(drafts) }),
+    });
+    const left = await site.run(jobId, service, stop.signal).then(
+      () => false,
+      (error: unknown) => {
+        expect(error).toBe(stop.signal.reason);
+        return true;
+      },
+    );
+    expect((await site.state(jobId)).state).toBe('OK');
+    if (left) {
+      // let go of, so that nobody has to wait for it
+      expect((await site.service.job(jobId)).runId).toBeNull();
+      await site.run(jobId);
+    }
+    await expectDone(jobId);
+    if (calls < at) return;
+  }
+});
+
+describe('a run that was believed dead', () => {
+  it('changes nothing when it comes back after another one has finished', async () => {
+    const jobId = await receive();
+    let resume: () => void = () => undefined;
+    const paused = new Promise<void>((resolve) => (resume = resolve));
+    const { drafts } = site.archive;
+    const zombie = site.another({
+      archive: overriding<Archive>(site.archive, {
+        drafts: overriding(drafts, {
+          publish: async (group, name, id) => {
+            await paused;
+            await drafts.publish(group, name, id);
+          },
+        }),
+      }),
+    });
+    const run = site.run(jobId, zombie);
+    await until('the first run at its files', async () => (await site.state(jobId)).task === 'ingest files');
+    await site.run(jobId);
+    await expectDone(jobId);
+    resume();
+    await run;
+    await expectDone(jobId);
+  });
+
+  it('takes nothing back when it meets an error of its own then', async () => {
+    const jobId = await receive();
+    let resume: (error: Error) => void = () => undefined;
+    const paused = new Promise<void>((_resolve, reject) => (resume = reject));
+    const zombie = site.another(withCatalog({ metadata: { ingest: () => paused } }));
+    const run = site.run(jobId, zombie);
+    await until('the first run at its metadata', async () => (await site.state(jobId)).task === 'ingest metadata');
+    await site.run(jobId);
+    await expectDone(jobId);
+    resume(new PacificaError('invalid', 'too late'));
+    await run;
+    await expectDone(jobId);
+  });
+
+  it('changes nothing when the state was set by hand meanwhile', async () => {
+    const jobId = await receive();
+    let resume: () => void = () => undefined;
+    const paused = new Promise<void>((resolve) => (resume = resolve));
+    const zombie = site.another(withCatalog({ metadata: { ingest: () => paused } }));
+    const run = site.run(jobId, zombie);
+    await until('the run at its metadata', async () => (await site.state(jobId)).task === 'ingest metadata');
+    const byHand = {
+      state: 'FAILED',
+      task: 'ingest files',
+      taskPercent: 0,
+      exception: 'Failed by administrator',
+    } as const;
+    const record = await site.service.setState(jobId, byHand);
+    expect(record).toMatchObject({ state: 'FAILED', task: 'ingest files', task_percent: '0.00000', complete: true });
+    resume();
+    await run;
+    expect(await site.state(jobId)).toEqual(record);
+    // what it had made visible is taken back
+    expect(site.queued()).toEqual([String(jobId), String(jobId)]);
+    await site.run(jobId);
+    await expectFailed(jobId, 'Failed by administrator');
+  });
+});
+
+describe('what may pass', () => {
+  it.each([
+    ['policy', 'check', 'Policy Validation'],
+    ['metadata', 'validate', 'load metadata'],
+    ['metadata', 'ingest', 'ingest metadata'],
+    ['ids', 'take', 'ingest files'],
+  ] as const)('%s is down (%s): the state says so, the queue calls again', async (service, method, task) => {
+    const jobId = await receive();
+    for (const code of ['unavailable', 'timeout', 'bad-gateway'] as const) {
+      const down = withCatalog({ [service]: { [method]: failing(new PacificaError(code, 'nobody there')) } });
+      await expect(site.run(jobId, site.another(down))).rejects.toMatchObject({ code });
+      expect(await site.state(jobId)).toMatchObject({
+        state: 'OK',
+        task,
+        complete: false,
+        exception: 'waiting: nobody there',
+      });
+    }
+    await site.run(jobId);
+    await expectDone(jobId);
+  });
+
+  it('passes by itself when the service is back', async () => {
+    let down = 2;
+    const working = await startIngest({
+      work: true,
+      wrap: ({ catalog }) => ({
+        catalog: {
+          ...catalog,
+          policy: {
+            async check(metadata, user) {
+              down -= 1;
+              if (down >= 0) throw new PacificaError('unavailable', 'policy is down');
+              await catalog.policy.check(metadata, user);
+            },
+          },
+        },
+      }),
+    });
+    const { record } = await working.service.receive(piecesOf(TAR), { user: 'root' });
+    expect(await working.end(record.job_id)).toMatchObject({ state: 'OK', exception: '' });
+    expect(down).toBeLessThan(0);
+    await working.close();
+  });
+});
+
+describe('ids', () => {
+  it('that the archive holds already are left alone, and fresh ones taken', async () => {
+    const { start } = await site.catalog.ids.take('file', 1);
+    for (const id of [start + 1, start + 3]) {
+      await site.archive.put(parseArchiveId(id), piecesOf(Buffer.from('somebody else')));
+    }
+    const jobId = await receive();
+    await site.run(jobId);
+    await expectDone(jobId);
+    for (const id of [start + 1, start + 3]) {
+      const file = await site.archive.open(parseArchiveId(id));
+      expect((await collect(file.stream())).toString()).toBe('somebody else');
+      await file.close();
+    }
+  });
+
+  it('fault 21: jobs that run at once, on two services, have different ones', async () => {
+    const jobs = await Promise.all(
+      Array.from({ length: 10 }, (_, index) =>
+        receive(bundle({ [`x${index}`]: `x${index}`, [`y${index}`]: `y${index}` })),
+      ),
+    );
+    expect(new Set(jobs).size).toBe(10);
+    const other = site.another();
+    await Promise.all(jobs.map((jobId, index) => site.run(jobId, index % 2 === 0 ? site.service : other)));
+    for (const [index, jobId] of jobs.entries()) {
+      await expectDone(jobId, { [`x${index}`]: `x${index}`, [`y${index}`]: `y${index}` });
+    }
+    expect((await site.visible()).length).toBe(20);
+  });
+
+  it('of a job are skipped when there is a job of that number', async () => {
+    await receive();
+    let reset = 0;
+    const service = site.another(
+      withCatalog({
+        ids: {
+          take: (mode, count) =>
+            mode === 'upload_job'
+              ? Promise.resolve({ start: (reset += 1), end: reset })
+              : site.catalog.ids.take(mode, count),
+        },
+      }),
+    );
+    const { record } = await service.receive(piecesOf(TAR), { user: 'root' });
+    expect(record.job_id).toBe(2);
+  });
+});
+
+it('fault 28: a bundle is written to disk once, and never read again', async () => {
+  const io = (): { read: number; written: number } => {
+    const text = readFileSync('/proc/self/io', 'utf8');
+    const number = (name: string): number => Number(new RegExp(`${name}: (\\d+)`).exec(text)?.[1]);
+    return { read: number('rchar'), written: number('wchar') };
+  };
+  const tar = bundle({ big: Buffer.alloc(20_000_000, 'x'), small: 'y' });
+  const before = io();
+  const { record } = await site.service.receive(piecesOf(tar), { user: 'root' });
+  await site.run(record.job_id);
+  const after = io();
+  expect(await site.state(record.job_id)).toMatchObject({ state: 'OK', task_percent: '100.00000' });
+  // beside the bundle there is the database: some hundred KB
+  expect(after.written - before.written).toBeLessThan(tar.length * 1.01 + 2_000_000);
+  expect(after.read - before.read).toBeLessThan(5_000_000);
+});
+
+it('no id for a job: the body is not touched', async () => {
+  const service = site.another(withCatalog({ ids: { take: failing(new PacificaError('timeout', 'slow')) } }));
+  const body: AsyncIterable<Uint8Array> = {
+    [Symbol.asyncIterator]() {
+      throw new Error('it was read');
+    },
+  };
+  await expect(service.receive(body, { user: 'root' })).rejects.toMatchObject({ code: 'unavailable' });
+  await expect(service.move(body, { user: 'root' })).rejects.toMatchObject({ code: 'unavailable' });
+});
+
+it('files are not visible before all of the bundle has passed', async () => {
+  const jobId = await receive();
+  const seen: number[] = [];
+  const look = async (): Promise<void> => void seen.push((await site.visible()).length);
+  const service = site.another(
+    withCatalog({
+      policy: { check: async (metadata, user) => (await look(), site.catalog.policy.check(metadata, user)) },
+      ids: { take: async (mode, count) => (await look(), site.catalog.ids.take(mode, count)) },
+    }),
+  );
+  await site.run(jobId, service);
+  expect(seen).toEqual([0, 0]);
+  await expectDone(jobId);
+});
+
+describe('a disk that is full', () => {
+  it('while the bundle comes in: FAILED, nothing left', async () => {
+    const { drafts } = site.archive;
+    const full = new PacificaError('no-space', 'no room');
+    const service = site.another({
+      archive: overriding<Archive>(site.archive, {
+        drafts: overriding(drafts, {
+          create: async (group, name) => (name === '1' ? Promise.reject(full) : drafts.create(group, name)),
+        }),
+      }),
+    });
+    const { record, error } = await service.receive(piecesOf(TAR), { user: 'root' });
+    expect(error).toBe(full);
+    expect(record).toMatchObject({ state: 'FAILED', exception: 'no room', complete: true });
+    expect(await site.leftovers()).toEqual([]);
+  });
+});
+
+describe('a job that failed', () => {
+  const refusing = (): IngestService =>
+    site.another(withCatalog({ metadata: { ingest: failing(new PacificaError('invalid', 'not today')) } }));
+
+  it('keeps its data, and can be tried again under the same ids', async () => {
+    const jobId = await receive();
+    await site.run(jobId, refusing());
+    await expectFailed(jobId, 'not today');
+    const { firstFileId, kept } = await site.service.job(jobId);
+    expect(kept).toBe(true);
+    expect(await site.leftovers()).not.toEqual([]);
+    expect(await site.service.retry(jobId)).toMatchObject({
+      job_id: jobId,
+      state: 'OK',
+      complete: false,
+      exception: '',
+    });
+    expect(site.queued()).toEqual([String(jobId), String(jobId)]);
+    await site.run(jobId);
+    await expectDone(jobId);
+    const ids = (await site.catalog.metadata.files({ transaction: jobId })).map(({ _id }) => _id);
+    expect(Math.min(...ids)).toBe(firstFileId);
+  });
+
+  it('fault 25: loses its data when it is purged, or its time is up', async () => {
+    const jobId = await receive();
+    await site.run(jobId, refusing());
+    const { updated } = await site.service.job(jobId);
+    expect(await site.service.purge(updated)).toEqual([]);
+    expect(await site.service.purge(updated + 1)).toEqual([jobId]);
+    expect(await site.leftovers()).toEqual([]);
+    await expectFailed(jobId, 'not today');
+    await expect(site.service.retry(jobId)).rejects.toThrow('has no data any more');
+    expect(await site.service.purge(Date.now() + 1000)).toEqual([]);
+  });
+
+  it('can not be tried again while it has not failed', async () => {
+    const jobId = await receive();
+    await expect(site.service.retry(jobId)).rejects.toThrow('has not failed');
+    await site.run(jobId);
+    await expect(site.service.retry(jobId)).rejects.toThrow('has not failed');
+    await expect(site.service.retry(999)).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  it('is found in the list', async () => {
+    const good = await receive();
+    const bad = await receive();
+    await site.run(good);
+    await site.run(bad, refusing());
+    expect((await site.service.list({ limit: 10 })).map(({ id }) => id)).toEqual([bad, good]);
+    expect((await site.service.list({ state: 'FAILED', limit: 10 })).map(({ id }) => id)).toEqual([bad]);
+    expect(await site.service.list({ since: Date.now() + 1000, limit: 10 })).toEqual([]);
+    expect((await site.service.list({ limit: 1 })).map(({ id }) => id)).toEqual([bad]);
+  });
+});
+
+it('the drafts of an upload become the files: the same inode, read-only', async () => {
+  const jobId = await receive(bundle({ f: 'f' }));
+  const draft = (await site.leftovers()).find((path) => path.endsWith('/0')) ?? '';
+  const before = await stat(join(site.folder, 'archive', draft));
+  await site.run(jobId);
+  const [path] = await site.visible();
+  const after = await stat(join(site.folder, 'archive', path ?? ''));
+  expect(after.ino).toBe(before.ino);
+  expect(after.mode & 0o777).toBe(0o444);
+});
