@@ -17,7 +17,8 @@ export class Journal {
   readonly #progress: () => CartChanges;
   readonly #writes = new Mutex();
   readonly #timer: NodeJS.Timeout;
-  #changed: CartFile[] = [];
+  /** by position: the last word on each */
+  readonly #changed = new Map<number, CartFile>();
 
   /**
    * @param progress asked for the cart's counters at each write
@@ -39,8 +40,8 @@ export class Journal {
 
   /** Notes a file that changed. Waits when there are many. */
   async note(file: CartFile): Promise<void> {
-    this.#changed.push(file);
-    if (this.#changed.length >= MOST_FILES) await this.write();
+    this.#changed.set(file.position, file);
+    if (this.#changed.size >= MOST_FILES) await this.write();
   }
 
   /**
@@ -50,8 +51,8 @@ export class Journal {
    */
   async write(changes: CartChanges = {}, inside?: () => Promise<void>): Promise<void> {
     await this.#writes.run(async () => {
-      const files = this.#changed;
-      this.#changed = [];
+      const files = [...this.#changed.values()];
+      this.#changed.clear();
       await this.#tables.journal(this.#cart.id, this.#runId, { ...this.#progress(), ...changes }, files, inside);
     });
   }

@@ -4,7 +4,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { pino } from 'pino';
 import type { Archive } from '../../src/archive/archive.js';
 import { LocalArchive } from '../../src/archive/local-archive.js';
 import { type CartServiceParts, CartService, type CartSettings } from '../../src/cart/service.js';
@@ -17,10 +16,9 @@ import { CartTables } from '../../src/storage/database/carts.js';
 import { Database } from '../../src/storage/database/database.js';
 import { syncSchema } from '../../src/storage/database/schema.js';
 import { sha1 } from './bundle.js';
+import { silent } from './log.js';
 import { startServer, type TestServer } from './server.js';
 import { until } from './until.js';
-
-export const silent = pino({ level: 'silent' });
 
 export const CART_SETTINGS: CartSettings = {
   lruBufferTimeMs: 0,
