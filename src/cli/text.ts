@@ -42,11 +42,15 @@ export function table(headings: readonly string[], rows: readonly (readonly (str
   return [headings, ...texts].map((cells) => `${line(cells)}\n`).join('');
 }
 
-/** Facts about one thing: a name and a value a line, values in one column. */
-export function facts(pairs: readonly (readonly [name: string, value: string | number | bigint | boolean])[]): string {
+/** Facts about one thing: a name and a value a line, values in one column, those of several lines too. */
+export function facts(pairs: readonly (readonly [name: string, value: string | number])[]): string {
   const widest = Math.max(...pairs.map(([name]) => name.length));
+  const line = (name: string, text: string): string => `${name.padEnd(widest + 1)} ${printable(text)}`.trimEnd() + '\n';
   return pairs
-    .map(([name, value]) => `${`${name}:`.padEnd(widest + 1)} ${printable(String(value))}`.trimEnd() + '\n')
+    .flatMap(([name, value]) => {
+      const texts = String(value).trimEnd().split('\n');
+      return texts.map((text, index) => line(index === 0 ? `${name}:` : '', text));
+    })
     .join('');
 }
 

@@ -122,12 +122,13 @@ export async function waitForJob(client: IngestClient, job: string, options: Pol
 /** The error of a job that failed: `forbidden` when policy refused it, `integrity` when a hash was wrong. */
 export function jobFailure({ job_id, task, exception }: JobState): PacificaError {
   const code = task === POLICY_TASK ? 'forbidden' : speaksOfHash(exception) ? 'integrity' : 'internal';
-  // original services send a Python stack; its last line says what was wrong
-  const why = exception.trimEnd().split('\n').at(-1)?.trim() ?? '';
-  return new PacificaError(
-    code,
-    `job ${job_id} failed in "${task}": ${why === '' ? 'the service does not say why' : why}`,
-  );
+  const lines = exception.trim().split('\n');
+  // original services send a Python stack, whose last line says what was wrong; ours a line for each thing that is
+  const why = exception.startsWith('Traceback') ? lines.slice(-1) : lines;
+  const text = (why[0] ?? '').trim() || 'the service does not say why';
+  return new PacificaError(code, `job ${job_id} failed in "${task}": ${text}`, {
+    hint: why.length > 1 ? `"pacifica ingest state ${job_id}" shows ${why.length - 1} more` : undefined,
+  });
 }
 
 function isJobState(value: unknown): value is JobState {

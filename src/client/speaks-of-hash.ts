@@ -5,6 +5,6 @@
 export function speaksOfHash(text: string): boolean {
   return (
     /\b(?:hash|hashsum|checksum|md5|sha[0-9]{1,3})\b/i.test(text) &&
-    /\b(?:not match|mismatch|should|expected)\b/i.test(text)
+    /\b(?:not match|mismatch|should|says)\b/i.test(text)
   );
 }

@@ -32,6 +32,12 @@ describe('facts', () => {
         ['Status', 'ready'],
       ]),
     ).toBe('Cart:   x\nStatus: ready\n');
+    expect(
+      facts([
+        ['Job', 1],
+        ['Why', 'a\nb\u001b\n'],
+      ]),
+    ).toBe('Job: 1\nWhy: a\n     b\\x1b\n');
   });
 });
 

@@ -275,6 +275,23 @@ describe('what services answer', () => {
     expect((await run(['ingest', 'state', '9'])).code).toBe(0);
   });
 
+  it('tells the first of many reasons, and where the others are', async () => {
+    const exception = 'a: the metadata says sha1 1, the bundle has 2\nb\u001b: not in the bundle';
+    handle = (_req, res) =>
+      json(res, 200, { job_id: 9, state: 'FAILED', task: 'ingest files', task_percent: '0', exception });
+    const { code, stderr } = await run(['ingest', 'state', '9', '--watch']);
+    expect({ code, stderr }).toEqual({
+      code: 6,
+      stderr: [
+        'Error: job 9 failed in "ingest files": a: the metadata says sha1 1, the bundle has 2',
+        ' Hint: "pacifica ingest state 9" shows 1 more\n',
+      ].join('\n'),
+    });
+    expect((await run(['ingest', 'state', '9'])).text()).toMatch(
+      /\nException: a: .* has 2\n {11}b\\x1b: not in the bundle\n$/,
+    );
+  });
+
   it('tells causes and the exchange with --debug, secrets left out', async () => {
     handle = (_req, res) => json(res, 404, { message: 'no' }, { 'set-cookie': 'secret=1' });
     const { stderr } = await run(['cart', 'status', 'x', '--debug']);
