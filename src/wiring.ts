@@ -8,6 +8,7 @@ import { LocalArchive } from './archive/local-archive.js';
 import { RemoteArchive } from './archive/remote-archive.js';
 import { CartService } from './cart/service.js';
 import { createCatalog, type OpenCatalog } from './catalog/create.js';
+import { waitForService } from './client/wait-for-service.js';
 import type { Config } from './config/load.js';
 import type { HealthCheck } from './daemon/admin.js';
 import { type AppOptions, listenerOf } from './daemon/app.js';
@@ -93,6 +94,7 @@ export async function buildHouse({ config, log, services: names, signal }: House
       background.sweeps.push(() => archive.sweep());
       checks.push({ name: 'archive', check: () => reachable(archive) });
       if (names.includes('proxy')) {
+        await waitForMetadata(config, log, signal);
         const { accel } = config.nginx;
         apps.set('proxy', proxyApp(appOptions(parts, 'proxy'), { metadata: catalog.metadata, archive, accel }));
       }
@@ -217,6 +219,17 @@ function openCatalog({ uniqueid, policy, metadata, ingest }: Config, database: D
     metadataIngestUrl: metadata.ingest_url,
     metadataUrl: metadata.url,
     authHeader: ingest.auth_header,
+  });
+}
+
+/** A site's own metadata service may still be starting; ours is there when we are. */
+async function waitForMetadata({ metadata }: Config, log: Logger, signal: AbortSignal | undefined): Promise<void> {
+  if (metadata.url === '') return;
+  await waitForService('the metadata service', metadata.status_url || metadata.url, {
+    attempts: metadata.status_attempts,
+    waitMs: metadata.status_wait * 1000,
+    onWait: (reason) => log.warn(reason),
+    signal,
   });
 }
 

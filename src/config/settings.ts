@@ -119,6 +119,9 @@ export const settings = {
   metadata: {
     ingest_url: setting(url(), '', 'URL of the metadata service that takes metadata. Empty: ours.'),
     url: setting(url(), '', 'Metadata service that the proxy looks files up in. Empty: ours.'),
+    status_url: setting(url(), '', 'URL that tells whether a metadata service is there. Empty: its base URL.'),
+    status_wait: setting(number(0), 5, 'Seconds between two tries to reach a metadata service when the proxy starts.'),
+    status_attempts: setting(integer(0), 30, 'How many times it is tried; 0 does not wait for it.'),
   },
   nginx: { accel: setting(flag(), false, 'Answer with X-Accel-Redirect and let nginx fetch the bytes.') },
   jobs: {
