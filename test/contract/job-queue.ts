@@ -339,6 +339,30 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
       });
     });
 
+    it('does not start a job beside a run of it that has not left yet', async () => {
+      const door = gate();
+      const { runs, handler } = recorder(() => door.opens);
+      const jobs = await queue({ cart: handler }, { lockLifetimeMs: 600 });
+      await jobs.add('cart', '1');
+      await until('the start', () => runs.length >= 1, SOON);
+      await backend.repository.removeJobs({ name: 'cart' });
+      await jobs.add('cart', '1');
+      await until(
+        'the second lock',
+        async () => (await backend.repository.queryJobs({ state: 'running' })).total === 1,
+      );
+      await sleep(1000);
+      expectRuns(runs, 1);
+      door.open();
+      await until('the second run', () => runs.length >= 2, SOON);
+      await until(
+        'the end',
+        async () => (await backend.repository.queryJobs({ state: 'completed' })).total === 1,
+        SOON,
+      );
+      expect(runs[1]?.from).toBeGreaterThanOrEqual(runs[0]?.to ?? Infinity);
+    });
+
     describe('fairness', () => {
       it('leaves to others what it can not start at once', async () => {
         const door = gate();

@@ -1,14 +1,4 @@
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  ftruncateSync,
-  type FSWatcher,
-  openSync,
-  readSync,
-  watch,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fstatSync, type FSWatcher, openSync, readSync, rmSync, statSync, watch, writeSync } from 'node:fs';
 import { BaseNotificationChannel, type JobNotification, toJobId } from 'agenda';
 import { PacificaError } from '../../lib/errors.js';
 
@@ -26,7 +16,9 @@ const RECONNECT = 1000;
 export class Bell extends BaseNotificationChannel {
   readonly #file: string;
   #watcher: FSWatcher | undefined;
-  /** how much of the file was read */
+  /** which file is watched: it is replaced when it has grown */
+  #inode = 0;
+  /** how much of it was read */
   #read = 0;
   /** begin of a line whose end is not written yet */
   #rest = '';
@@ -42,12 +34,17 @@ export class Bell extends BaseNotificationChannel {
     if (this.#watcher !== undefined) return;
     try {
       const file = openSync(this.#file, 'a');
-      this.#read = fstatSync(file).size;
-      this.#rest = '';
+      const { ino, size } = fstatSync(file);
       closeSync(file);
+      this.#inode = ino;
+      this.#read = size;
+      this.#rest = '';
       // not persistent: it is no reason for the process to stay
       this.#watcher = watch(this.#file, { persistent: false }, () => this.#listen());
-      this.#watcher.on('error', (error) => this.#reopen(error));
+      this.#watcher.on('error', (error) => {
+        this.emit('error', error);
+        this.#reopen();
+      });
     } catch (error) {
       this.emit('error', error);
       this.scheduleReconnect();
@@ -67,9 +64,9 @@ export class Bell extends BaseNotificationChannel {
   async publish(notification: JobNotification): Promise<void> {
     if (this._state !== 'connected') throw new PacificaError('internal', 'the channel of jobs is not connected');
     // one call of write() to a file opened for appending: lines of several processes do not mix
+    if ((statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0) > LIMIT) rmSync(this.#file, { force: true });
     const file = openSync(this.#file, 'a');
     try {
-      if (fstatSync(file).size > LIMIT) ftruncateSync(file);
       writeSync(file, `${JSON.stringify(notification)}\n`);
     } finally {
       closeSync(file);
@@ -79,21 +76,14 @@ export class Bell extends BaseNotificationChannel {
   /** Reads what was written since. */
   #listen(): void {
     try {
-      if (!existsSync(this.#file)) {
+      const now = statSync(this.#file, { throwIfNoEntry: false });
+      if (now?.ino !== this.#inode || now.size < this.#read) {
         this.#reopen();
         return;
       }
       const file = openSync(this.#file, 'r');
       try {
-        const { size } = fstatSync(file);
-        if (size < this.#read) {
-          // it began anew, and lines may have been missed: coming back makes the queue look for itself
-          this.setState('reconnecting');
-          this.#read = 0;
-          this.#rest = '';
-          this.setState('connected');
-        }
-        const bytes = Buffer.alloc(size - this.#read);
+        const bytes = Buffer.alloc(now.size - this.#read);
         this.#read += readSync(file, bytes, 0, bytes.length, this.#read);
         const lines = (this.#rest + bytes.toString()).split('\n');
         this.#rest = lines.pop() ?? '';
@@ -102,7 +92,8 @@ export class Bell extends BaseNotificationChannel {
         closeSync(file);
       }
     } catch (error) {
-      this.#reopen(error);
+      this.emit('error', error);
+      this.#reopen();
     }
   }
 
@@ -117,12 +108,13 @@ export class Bell extends BaseNotificationChannel {
     });
   }
 
-  #reopen(error?: unknown): void {
+  /** Watches the file that is there now. Calls may have been missed: coming back makes the queue look for itself. */
+  #reopen(): void {
     this.#watcher?.close();
     this.#watcher = undefined;
-    if (error !== undefined) this.emit('error', error);
     this.setState('reconnecting');
-    this.scheduleReconnect();
+    // connect() tells of its failure, and tries again later
+    this.connect().catch(() => undefined);
   }
 }
 
