@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http';
 import Router from '@koa/router';
 import type Koa from 'koa';
 import type { IngestService } from '../ingest/service.js';
@@ -6,6 +5,8 @@ import { PacificaError } from '../lib/errors.js';
 import { version } from '../lib/version.js';
 import { type AppOptions, createApp } from './app.js';
 import { errorBody, statusOf } from './errors.js';
+import { closeGently } from './http-server.js';
+import { requestBody } from './request-body.js';
 
 export interface IngestAppParts {
   readonly service: Pick<IngestService, 'receive' | 'move' | 'state'>;
@@ -27,8 +28,12 @@ export function ingestApp(options: AppOptions, { service, authHeader, defaultUse
   // the documents say /ingest, deployed clients use /upload
   router.post(['/ingest', '/upload'], async (ctx) => {
     const user = ctx.get(authHeader) || defaultUser;
-    const { record, error } = await service.receive(bodyOf(ctx.req), { user, length: ctx.request.length });
+    const { record, error } = await service.receive(requestBody(ctx.req), { user, length: ctx.request.length });
     ctx.body = record;
+    if (!ctx.req.complete) {
+      ctx.set('Connection', 'close');
+      closeGently(ctx.req);
+    }
     // a bundle that is wrong is an answer of its own: 200 with a job that is FAILED, as the original has it
     if (error === undefined || error.code === 'invalid' || error.code === 'aborted') return;
     // deployed uploaders read job_id whatever the status is
@@ -37,7 +42,7 @@ export function ingestApp(options: AppOptions, { service, authHeader, defaultUse
   });
 
   router.post('/move', async (ctx) => {
-    ctx.body = await service.move(bodyOf(ctx.req), { user: ctx.get(authHeader) || defaultUser });
+    ctx.body = await service.move(requestBody(ctx.req), { user: ctx.get(authHeader) || defaultUser });
   });
 
   router.get('/get_state', async (ctx) => {
@@ -57,11 +62,6 @@ export function ingestApp(options: AppOptions, { service, authHeader, defaultUse
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;
-}
-
-/** The bytes of a request; leaving them in the middle does not cut the connection. */
-function bodyOf(request: IncomingMessage): AsyncIterable<Uint8Array> {
-  return { [Symbol.asyncIterator]: () => request.iterator({ destroyOnReturn: false }) as AsyncIterator<Uint8Array> };
 }
 
 function parseJobId(text: string): number {

@@ -1,0 +1,163 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { groupOf } from '../../src/ingest/parts.js';
+import { parseArchiveId } from '../../src/lib/archive-id.js';
+import { PacificaError } from '../../src/lib/errors.js';
+import { processMark } from '../../src/lib/process-mark.js';
+import { bundle, type IngestSite, startIngest } from '../support/ingest.js';
+import { piecesOf } from '../support/streams.js';
+import { until } from '../support/until.js';
+
+let site: IngestSite;
+beforeEach(async () => {
+  site = await startIngest();
+});
+afterEach(async () => {
+  vi.useRealTimers();
+  await site.close();
+});
+
+/** The mark of a process of this machine that ran and runs no more. */
+function deadMark(): string {
+  const file = fileURLToPath(new URL('../../src/lib/process-mark.ts', import.meta.url));
+  const script = `import { processMark } from ${JSON.stringify(file)}; process.stdout.write(processMark())`;
+  return execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { encoding: 'utf8' });
+}
+
+/** What a process leaves behind that is killed while a bundle comes in. */
+async function halfUpload(id: number, process: string): Promise<void> {
+  await site.store.insert({ id, kind: 'upload', user: 'root' }, { runId: `run-${id}`, process });
+  const draft = await site.archive.drafts.create(groupOf(id), '0');
+  await draft.write(Buffer.from('half of it'));
+  await draft.finish(0);
+  await site.store.addMembers(id, `run-${id}`, [{ position: 0, path: 'data/x', size: 10, mtime: 0 }]);
+}
+
+describe('an upload whose server was killed', () => {
+  it('on this machine: FAILED at once, its files gone', async () => {
+    await halfUpload(7, deadMark());
+    await site.service.sweep();
+    const state = await site.state(7);
+    expect(state).toMatchObject({ state: 'FAILED', task: 'UPLOADING', complete: true });
+    expect(state.exception).toContain('upload interrupted');
+    expect(await site.leftovers()).toEqual([]);
+    expect(await site.store.membersAfter(7, -1)).toEqual([]);
+    await expect(site.service.retry(7)).rejects.toThrow('has no data any more');
+  });
+
+  it('on another machine: FAILED when it gave no sign of life for half a minute', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    await halfUpload(7, 'ffffffffffff.1.1');
+    await site.service.sweep();
+    vi.advanceTimersByTime(29_000);
+    await site.service.sweep();
+    expect((await site.state(7)).state).toBe('OK');
+    await site.store.beat(7, 'run-7');
+    await site.service.sweep();
+    vi.advanceTimersByTime(29_000);
+    await site.service.sweep();
+    expect((await site.state(7)).state).toBe('OK');
+    vi.advanceTimersByTime(2000);
+    await site.service.sweep();
+    expect((await site.state(7)).state).toBe('FAILED');
+    expect(await site.leftovers()).toEqual([]);
+  });
+
+  it('that only seemed dead, and goes on sending, changes nothing any more', async () => {
+    let resume: () => void = () => undefined;
+    const paused = new Promise<void>((resolve) => (resume = resolve));
+    const tar = bundle({ a: 'a', b: 'b'.repeat(20_000) });
+    async function* slow(): AsyncGenerator<Uint8Array> {
+      yield* piecesOf(tar.subarray(0, 12_000), 1000);
+      await paused;
+      yield* piecesOf(tar.subarray(12_000), 1000);
+    }
+    const reception = site.service.receive(slow(), { user: 'root' });
+    const job = await until('the job', async () => (await site.service.list({ limit: 1 }))[0]);
+    const other = { runId: 'other', process: processMark() };
+    expect(await site.store.takeOver(job, other)).toBeDefined();
+    await site.store.update(job.id, 'other', { phase: 'failed', state: 'FAILED', complete: true, exception: 'dead' });
+    resume();
+    expect((await reception).record).toMatchObject({ state: 'FAILED', exception: 'dead' });
+    await site.another().sweep();
+    expect(await site.leftovers()).toEqual([]);
+    expect(await site.visible()).toEqual([]);
+  });
+});
+
+it('leaves an upload alone that this process receives', async () => {
+  let resume: () => void = () => undefined;
+  const paused = new Promise<void>((resolve) => (resume = resolve));
+  const tar = bundle({ a: 'a' });
+  async function* slow(): AsyncGenerator<Uint8Array> {
+    yield tar.subarray(0, 1000);
+    await paused;
+    yield tar.subarray(1000);
+  }
+  const reception = site.service.receive(slow(), { user: 'root' });
+  await until('the job', async () => (await site.service.list({ limit: 1 })).length > 0);
+  await site.service.sweep();
+  await site.another().sweep();
+  resume();
+  const { record } = await reception;
+  expect(record).toMatchObject({ state: 'OK' });
+  await site.run(record.job_id);
+  expect(await site.state(record.job_id)).toMatchObject({ state: 'OK', complete: true });
+});
+
+describe('a job that nobody works on', () => {
+  it('is put on the queue again: at the first look, then when nothing happens for a minute', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const broken = site.another({
+      queue: {
+        add: () => Promise.reject(new PacificaError('unavailable', 'the queue is down')),
+        ensure: () => Promise.resolve(),
+      },
+    });
+    const { record } = await broken.receive(piecesOf(bundle({ a: 'a' })), { user: 'root' });
+    expect(record).toMatchObject({ state: 'OK' });
+    await site.service.sweep();
+    expect(site.ensured()).toEqual([String(record.job_id)]);
+    vi.advanceTimersByTime(30_000);
+    await site.service.sweep();
+    expect(site.ensured()).toHaveLength(1);
+    vi.advanceTimersByTime(31_000);
+    await site.service.sweep();
+    expect(site.ensured()).toHaveLength(2);
+    await site.run(record.job_id);
+    await site.another().sweep();
+    expect(site.ensured()).toHaveLength(2);
+  });
+});
+
+it('fault 25: the data of failed jobs goes when its time is up; good jobs leave none', async () => {
+  const { record } = await site.service.receive(
+    piecesOf(bundle({ a: 'a' }, { entries: (all) => all.filter(({ value }) => value !== 10) })),
+    { user: 'root' },
+  );
+  await site.run(record.job_id);
+  expect(await site.state(record.job_id)).toMatchObject({ state: 'FAILED' });
+  await site.service.sweep();
+  expect(await site.leftovers()).not.toEqual([]);
+  const impatient = site.another({
+    settings: { defaultHash: 'sha1', metadataLimit: 1e6, bundleLimit: 0, memberLimit: 0, keepFailed: -1000 },
+  });
+  await impatient.sweep();
+  expect(await site.leftovers()).toEqual([]);
+  expect(await site.state(record.job_id)).toMatchObject({ state: 'FAILED' });
+});
+
+it('drafts and metadata that no job needs are removed, those of others are not', async () => {
+  const { drafts } = site.archive;
+  for (const group of ['ingest-4711', 'somebody-else']) {
+    const draft = await drafts.create(group, '0');
+    await draft.write(Buffer.from('x'));
+    await draft.finish(0);
+  }
+  const { record } = await site.service.receive(piecesOf(bundle({ a: 'a' })), { user: 'root' });
+  await site.service.sweep();
+  expect((await drafts.groups()).sort()).toEqual([groupOf(record.job_id), 'somebody-else']);
+  await site.run(record.job_id);
+  expect(await site.archive.status(parseArchiveId(1))).toMatchObject({ size: 1 });
+});
