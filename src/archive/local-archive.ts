@@ -1,5 +1,7 @@
 import type { ArchiveId } from '../lib/archive-id.js';
+import { type Checksum, type ChecksumType, checksumReader } from '../lib/checksum.js';
 import { PacificaError } from '../lib/errors.js';
+import { Lru } from '../lib/lru.js';
 import { type RandomReader, readChunks } from '../lib/random-reader.js';
 import {
   canSweep,
@@ -11,9 +13,13 @@ import {
   type StorageBackend,
   type Written,
 } from '../storage/backends/backend.js';
+import type { ArchiveFiles } from '../storage/database/archive-files.js';
 import type { Archive, ArchiveFile } from './archive.js';
+import { BodyChecks } from './body-checks.js';
+import { FileRecords } from './file-records.js';
 import { IdLocks } from './id-locks.js';
 import { MoveRoots } from './move-roots.js';
+import { RecordedDrafts } from './recorded-drafts.js';
 
 /** Looks at what is there under an id right before it is replaced or deleted; throws to keep it. */
 export type Condition = (current: FileStatus | undefined) => void;
@@ -22,7 +28,26 @@ export interface LocalArchiveOptions {
   readonly backend: StorageBackend;
   /** folders that {@link LocalArchive.move} may take files from; the archive's own is always among them */
   readonly moveRoots?: readonly string[];
+  /** where it is written down what is in the archive; nothing is when absent */
+  readonly records?: {
+    readonly tables: ArchiveFiles;
+    /** checksum that is taken of every file that is put */
+    readonly checksum: ChecksumType | 'none';
+    /** told about what failed and will be mended later */
+    onProblem(error: unknown): void;
+  };
 }
+
+export interface LocalPutOptions extends PutOptions {
+  readonly condition?: Condition;
+  /** what the sender says of the bytes: `integrity` when something else came */
+  readonly checksums?: readonly Checksum[];
+}
+
+/** ms between two rounds of mending records */
+const MEND_INTERVAL = 10 * 60_000;
+/** how many files' checksums that were asked for, and are not on record, are kept */
+const COMPUTED = 1000;
 
 export interface LocalArchiveFile extends ArchiveFile {
   readonly reader: RandomReader;
@@ -38,13 +63,22 @@ export class LocalArchive implements Archive {
   readonly #backend: StorageBackend;
   readonly #roots: MoveRoots;
   readonly #locks = new IdLocks();
+  readonly #records: FileRecords | undefined;
+  readonly #checksum: ChecksumType | undefined;
+  readonly #computed = new Lru<string, string>(COMPUTED);
+  #mended = -Infinity;
 
-  constructor({ backend, moveRoots = [] }: LocalArchiveOptions) {
+  constructor({ backend, moveRoots = [], records }: LocalArchiveOptions) {
     if (!hasDrafts(backend)) {
       throw new PacificaError('internal', `the storage ${backend.url} can not write a file before its id is known`);
     }
     this.#backend = backend;
     this.drafts = backend.drafts;
+    if (records !== undefined) {
+      this.#records = new FileRecords(records.tables, (error) => records.onProblem(error));
+      this.#checksum = records.checksum === 'none' ? undefined : records.checksum;
+      this.drafts = new RecordedDrafts(backend.drafts, this.#records, (id) => this.#current(id));
+    }
     if (hasLocalPaths(backend)) {
       this.localPath = (id) => backend.localPath(id);
       this.#roots = new MoveRoots([...moveRoots, backend.root], [backend.ownFolder]);
@@ -56,12 +90,22 @@ export class LocalArchive implements Archive {
     }
   }
 
-  async put(
-    id: ArchiveId,
-    body: AsyncIterable<Uint8Array>,
-    options: PutOptions & { condition?: Condition } = {},
-  ): Promise<FileStatus> {
-    return this.#changing(id, options, (beforeVisible) => this.#backend.put(id, body, { ...options, beforeVisible }));
+  async put(id: ArchiveId, body: AsyncIterable<Uint8Array>, options: LocalPutOptions = {}): Promise<FileStatus> {
+    const { condition, checksums = [], beforeVisible, ...rest } = options;
+    const wanted = this.#checksum;
+    const types = [...(wanted === undefined ? [] : [wanted]), ...checksums.map(({ type }) => type)];
+    const checks = new BodyChecks(types);
+    const change: Change = {
+      condition,
+      async look(written) {
+        checks.compare(checksums);
+        await beforeVisible?.(written);
+        return wanted === undefined ? undefined : checks.taken(wanted);
+      },
+    };
+    return this.#changing(id, change, (look) =>
+      this.#backend.put(id, types.length === 0 ? body : checks.watch(body), { ...rest, beforeVisible: look }),
+    );
   }
 
   async open(id: ArchiveId): Promise<LocalArchiveFile> {
@@ -87,45 +131,86 @@ export class LocalArchive implements Archive {
     path: string,
     options: Pick<PutOptions, 'mode'> & { condition?: Condition } = {},
   ): Promise<void> {
-    const real = await this.#roots.check(path);
-    await this.#changing(id, options, (beforeVisible) =>
-      this.#backend.adopt(id, real, { mode: options.mode, beforeVisible }),
+    const source = await this.#roots.check(path);
+    const owner = hasLocalPaths(this.#backend) ? this.#backend.idAt(source) : undefined;
+    const change: Change = { condition: options.condition };
+    if (owner !== undefined && owner !== id) {
+      const status = await this.#backend.status(owner);
+      change.look = async () => {
+        const checksum = await this.checksumOf(owner, status);
+        await this.#records?.deleting(owner, status);
+        return checksum;
+      };
+    }
+    await this.#changing(id, change, (look) =>
+      this.#backend.adopt(id, source, { mode: options.mode, beforeVisible: look }),
     );
+    if (owner !== undefined && owner !== id) this.#records?.deleted(owner);
   }
 
   async delete(id: ArchiveId, options: { condition?: Condition } = {}): Promise<void> {
     const release = await this.#locks.acquire(id);
     try {
-      if (options.condition !== undefined) options.condition(await this.#current(id));
+      const status = await this.#current(id);
+      options.condition?.(status);
+      if (status !== undefined) await this.#records?.deleting(id, status);
       await this.#backend.delete(id);
+      this.#records?.deleted(id);
     } finally {
       release();
     }
   }
 
+  /** @returns the checksum on record of this version of a file; undefined when there is none */
+  async checksumOf(id: ArchiveId, status: FileStatus): Promise<Checksum | undefined> {
+    return this.#records?.checksumOf(id, status);
+  }
+
+  /** @returns a checksum of a file, read from its bytes; remembered for a while */
+  async computeChecksum(file: Pick<LocalArchiveFile, 'status' | 'reader'>, type: ChecksumType): Promise<Checksum> {
+    const key = `${type} ${file.status.etag}`;
+    let sum = this.#computed.get(key);
+    if (sum === undefined) {
+      sum = await checksumReader(file.reader, type);
+      this.#computed.set(key, sum);
+    }
+    return { type, sum };
+  }
+
   async sweep(): Promise<void> {
     if (canSweep(this.#backend)) await this.#backend.sweep();
+    if (this.#records === undefined || performance.now() - this.#mended < MEND_INTERVAL) return;
+    this.#mended = performance.now();
+    await this.#records.mend((id) => this.#current(id));
   }
 
   async close(): Promise<void> {
+    await this.#records?.close();
     await this.#backend.close();
   }
 
-  /** Runs a change whose last step, from the look at what is there to the new name, nobody else may come between. */
+  /**
+   * Runs a change whose last step, from the look at what is there to the new name, nobody else may come between, and
+   * writes it down.
+   */
   async #changing(
     id: ArchiveId,
-    { condition, beforeVisible }: { condition?: Condition; beforeVisible?: PutOptions['beforeVisible'] },
+    { condition, look }: Change,
     change: (beforeVisible: (written: Written) => Promise<void>) => Promise<FileStatus>,
   ): Promise<FileStatus> {
     let release: (() => void) | undefined;
+    let settle: ((status: FileStatus) => void) | undefined;
     // what does not hold beforehand need not be transferred
     if (condition !== undefined) condition(await this.#current(id));
     try {
-      return await change(async (written) => {
-        await beforeVisible?.(written);
+      const status = await change(async (written) => {
+        const checksum = await look?.(written);
         release ??= await this.#locks.acquire(id);
         if (condition !== undefined) condition(await this.#current(id));
+        settle = await this.#records?.announce(id, written, checksum);
       });
+      settle?.(status);
+      return status;
     } finally {
       release?.();
     }
@@ -139,4 +224,11 @@ export class LocalArchive implements Archive {
       throw error;
     }
   }
+}
+
+/** A change of what is under an id. */
+interface Change {
+  condition?: Condition | undefined;
+  /** looks at the new file when it is complete; throws to keep the old one. @returns what is known of the bytes */
+  look?: (written: Written) => Promise<Checksum | undefined>;
 }

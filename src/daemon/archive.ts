@@ -3,11 +3,13 @@ import type Koa from 'koa';
 import type { Condition, LocalArchive } from '../archive/local-archive.js';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
 import { parseOldByteRange } from '../lib/byte-range.js';
+import type { Checksum, ChecksumType } from '../lib/checksum.js';
 import { PacificaError } from '../lib/errors.js';
 import { formatHttpDate, requireHttpDate } from '../lib/http-date.js';
 import type { FileStatus, PutOptions } from '../storage/backends/backend.js';
 import { answerFile, checkPreconditions, matchesNone } from './answer-file.js';
 import { type AppOptions, createApp } from './app.js';
+import { announcedChecksums, checksumHeaders } from './digest-headers.js';
 import { HttpError } from './errors.js';
 import { readJsonBody } from './json-body.js';
 import { queryText } from './query.js';
@@ -78,6 +80,9 @@ async function getFile(ctx: Context, id: ArchiveId, { archive }: ArchiveAppParts
   try {
     ctx.set('Content-Type', 'application/octet-stream');
     if (oldRange === undefined) {
+      const whole = ctx.req.headers.range === undefined;
+      const compute = (type: ChecksumType): Promise<Checksum> => archive.computeChecksum(file, type);
+      ctx.set(await checksumHeaders(ctx.req.headers, await archive.checksumOf(id, status), compute, whole));
       await answerFile(ctx, status, (res, start, end) => sendRange(res, reader, start, end));
       return;
     }
@@ -95,10 +100,25 @@ async function getFile(ctx: Context, id: ArchiveId, { archive }: ArchiveAppParts
 
 async function headFile(ctx: Context, id: ArchiveId, { archive }: ArchiveAppParts): Promise<void> {
   const status = await archive.status(id);
+  const checksums = await checksumHeaders(
+    ctx.req.headers,
+    await archive.checksumOf(id, status),
+    (type) => computeChecksum(archive, id, type),
+    true,
+  );
   ctx.respond = false;
   // past Koa, which takes the type off a 204
-  ctx.res.writeHead(204, statusHeaders(status));
+  ctx.res.writeHead(204, { ...statusHeaders(status), ...checksums });
   ctx.res.end();
+}
+
+async function computeChecksum(archive: LocalArchive, id: ArchiveId, type: ChecksumType): Promise<Checksum> {
+  const file = await archive.open(id);
+  try {
+    return await archive.computeChecksum(file, type);
+  } finally {
+    await file.close();
+  }
 }
 
 /** Letter for letter what old carts read, the triple s included. */
@@ -144,8 +164,9 @@ async function putFile(ctx: Context, id: ArchiveId, parts: ArchiveAppParts): Pro
   const size = length === undefined ? undefined : Number(length);
   const modified = headers['last-modified'];
   const mtimeMs = modified === undefined ? undefined : requireHttpDate('Last-Modified', modified);
+  const checksums = announcedChecksums(headers);
   const stored = await changing(ctx, parts, (change) =>
-    parts.archive.put(id, requestBody(ctx.req), { ...change, size, mtimeMs }),
+    parts.archive.put(id, requestBody(ctx.req), { ...change, size, mtimeMs, checksums }),
   );
   ctx.set('ETag', `"${stored.etag}"`);
   answerJson(ctx, 201, { message: 'File added to archive', total_bytes: String(stored.size) });

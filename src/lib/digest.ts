@@ -70,7 +70,20 @@ export async function hashReader(
   options: { signal?: AbortSignal } = {},
 ): Promise<string> {
   const hasher = createHasher(type);
-  // two buffers: the next piece is read while this one is hashed
+  await feedReader(reader, (piece) => hasher.update(piece), options.signal);
+  return hasher.digest('hex');
+}
+
+/**
+ * Shows all bytes of a reader to `take`, a piece at a time; a piece is gone when `take` returns.
+ * @throws PacificaError `integrity` when the bytes end early; the signal's reason
+ */
+export async function feedReader(
+  reader: RandomReader,
+  take: (piece: Uint8Array) => void,
+  signal?: AbortSignal,
+): Promise<void> {
+  // two buffers: the next piece is read while this one is looked at
   const size = Math.min(READ_SIZE, Math.max(reader.size, 1));
   let buffer = Buffer.allocUnsafe(size);
   let spare = reader.size > size ? Buffer.allocUnsafe(size) : buffer;
@@ -78,7 +91,7 @@ export async function hashReader(
   let next = reader.read(buffer, 0);
   while (position < reader.size) {
     const got = await next;
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     if (got === 0) {
       throw new PacificaError('integrity', `the bytes end at ${position}, ${reader.size} were expected`);
     }
@@ -86,7 +99,6 @@ export async function hashReader(
     const piece = buffer.subarray(0, got);
     [buffer, spare] = [spare, buffer];
     if (position < reader.size) next = reader.read(buffer, position);
-    hasher.update(piece);
+    take(piece);
   }
-  return hasher.digest('hex');
 }

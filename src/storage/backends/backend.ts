@@ -1,4 +1,5 @@
 import type { ArchiveId } from '../../lib/archive-id.js';
+import type { Checksum } from '../../lib/checksum.js';
 import type { RandomReader } from '../../lib/random-reader.js';
 
 /** Where a file's bytes are and what is known of it. */
@@ -88,6 +89,8 @@ export interface LocalPaths {
   readonly root: string;
   /** a folder below it whose files are none of the archive's */
   readonly ownFolder: string;
+  /** @returns the id whose file lies at this real path; undefined when none does */
+  idAt(path: string): ArchiveId | undefined;
   /** @returns the absolute path of a file that is there now; `not-found` otherwise */
   localPath(id: ArchiveId): Promise<string>;
 }
@@ -117,13 +120,14 @@ export interface Draft {
 export interface Drafts {
   /** Starts a draft. `group` is letters, digits, `-`. A draft of the same name that was never finished is replaced. */
   create(group: string, name: string): Promise<Draft>;
-  /** Opens a finished draft for reading. */
-  open(group: string, name: string): Promise<RandomReader>;
+  /** Opens a finished draft for reading. `not-found` when there is none. */
+  open(group: string, name: string): Promise<StoredFile>;
   /**
    * Lets a finished draft be seen as file `id`, durable when it resolves. The draft stays. Never replaces: `exists` when
    * the id is taken by another file; nothing to do when it is this very draft already.
+   * @param checksum what is known of the bytes, for the archive's records
    */
-  publish(group: string, name: string, id: ArchiveId): Promise<void>;
+  publish(group: string, name: string, id: ArchiveId, checksum?: Checksum): Promise<void>;
   /** Takes back a publish: removes file `id` if, and only if, it is this draft. */
   unpublish(group: string, name: string, id: ArchiveId): Promise<void>;
   /** Removes a whole group; published files stay. Nothing to do when there is none. */

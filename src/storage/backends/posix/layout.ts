@@ -1,5 +1,5 @@
-import { join } from 'node:path';
-import { type ArchiveId, id2filename, isNumericId } from '../../../lib/archive-id.js';
+import { basename, join } from 'node:path';
+import { type ArchiveId, id2filename, isNumericId, parseArchiveId } from '../../../lib/archive-id.js';
 import { PacificaError } from '../../../lib/errors.js';
 
 /** Our own folder below the root. No id begins with a dot, so no file of the archive can be in its way. */
@@ -28,5 +28,17 @@ export class Layout {
       });
     }
     return join(this.root, id2filename(BigInt(id)));
+  }
+
+  /** @returns the id whose path this is; undefined when it is none's */
+  idAt(path: string): ArchiveId | undefined {
+    const name = basename(path);
+    try {
+      const id = parseArchiveId(this.#useId2filename ? BigInt(`0x${name.replace(/^file\./, '')}`) : name);
+      return this.path(id) === path ? id : undefined;
+    } catch {
+      // no id makes such a name
+      return undefined;
+    }
   }
 }

@@ -119,6 +119,10 @@ export class PosixBackend implements StorageBackend, LocalPaths {
     }
   }
 
+  idAt(path: string): ArchiveId | undefined {
+    return this.#layout.idAt(path);
+  }
+
   async localPath(id: ArchiveId): Promise<string> {
     return (await this.status(id)).path;
   }

@@ -1,0 +1,210 @@
+import { randomUUID } from 'node:crypto';
+import { QueryTypes } from 'sequelize';
+import type { ArchiveId } from '../../lib/archive-id.js';
+import { Batcher } from '../../lib/batcher.js';
+import type { Database } from './database.js';
+
+/** What is known of one version of a file of the archive. */
+export interface FileRecord {
+  readonly id: ArchiveId;
+  /** etag of the version; null where the storage can not tell it before the file is visible */
+  readonly version: string | null;
+  /** bytes */
+  readonly size: number;
+  /** ms since 1970, whole */
+  readonly mtime: number;
+  /** how it was hashed; null when it was not */
+  readonly algorithm: string | null;
+  /** lower-case hex */
+  readonly digest: string | null;
+}
+
+/**
+ * - `pending`: written before the file becomes visible; whether it did, only the storage can tell
+ * - `settled`: the file was there
+ * - `old`: another version was settled after it
+ * - `deleting`: written before the file is taken away
+ */
+export type RecordState = 'pending' | 'settled' | 'old' | 'deleting';
+
+export interface StoredRecord extends FileRecord {
+  /** names the row */
+  readonly key: string;
+  readonly state: RecordState;
+  /** when the state was set, ms since 1970 */
+  readonly changed: number;
+}
+
+interface Row {
+  record_id: string;
+  file_id: string;
+  version: string | null;
+  size: number | string;
+  mtime: number | string;
+  algorithm: string | null;
+  digest: string | null;
+  state: RecordState;
+  changed: number | string;
+}
+
+interface Settlement {
+  readonly key: string;
+  readonly id: ArchiveId;
+  readonly version: string | null;
+}
+
+const TABLE = 'pacifica_archive_file';
+/** rows a statement */
+const BATCH = 500;
+
+/**
+ * Records of the archive's files: table `pacifica_archive_file`. A file may have several rows, one a version; the one
+ * whose version is the file's speaks of it. Rows are never changed but for their state and a version that was unknown.
+ */
+export class ArchiveFiles {
+  readonly #database: Database;
+  readonly #inserts: Batcher<{ key: string; record: FileRecord }>;
+  readonly #settlements: Batcher<Settlement>;
+
+  constructor(database: Database) {
+    this.#database = database;
+    this.#inserts = new Batcher((rows) => this.#insert(rows), BATCH);
+    this.#settlements = new Batcher((rows) => this.#settle(rows), BATCH);
+  }
+
+  /**
+   * Writes down, durably, what is about to become visible. Calls that come together share a transaction.
+   * @returns the key for {@link settle}
+   */
+  async announce(record: FileRecord): Promise<string> {
+    const key = randomUUID();
+    await this.#inserts.add({ key, record });
+    return key;
+  }
+
+  /**
+   * Writes down that it is visible. Not durable: what a power cut takes back is mended later.
+   * @param version etag that it turned out to have, where the record has none
+   */
+  async settle(key: string, id: ArchiveId, version: string | null): Promise<void> {
+    await this.#settlements.add({ key, id, version });
+  }
+
+  /**
+   * Writes down, durably, that a file is about to be taken away.
+   * @param version etag of the one that is there; what is announced beside it is somebody's who is at work
+   */
+  async deleting(id: ArchiveId, version: string): Promise<void> {
+    await this.#database.writeStatement(
+      `UPDATE ${TABLE} SET state = 'deleting', changed = $now
+       WHERE file_id = $id AND (state <> 'pending' OR version = $version)`,
+      { id, version, now: Date.now() },
+    );
+  }
+
+  /** Removes the rows of a file that was taken away since {@link deleting}; what was announced after it stays. */
+  async deleted(id: ArchiveId): Promise<void> {
+    await this.#database.writeStatement(
+      `DELETE FROM ${TABLE} WHERE file_id = $id AND state = 'deleting'`,
+      { id },
+      { durable: false },
+    );
+  }
+
+  /** @returns all rows of a file, the newest first */
+  async find(id: ArchiveId): Promise<StoredRecord[]> {
+    return this.#select('WHERE file_id = $id ORDER BY changed DESC', { id });
+  }
+
+  /** @returns up to 500 rows that are in an unsettled state since before `time`, the oldest first */
+  async unsettled(time: number): Promise<StoredRecord[]> {
+    return this.#select(`WHERE state <> 'settled' AND changed < $time ORDER BY changed LIMIT ${BATCH}`, { time });
+  }
+
+  /** Mends rows: those that speak of the file that is there are settled, the others go. */
+  async mend(settled: readonly string[], gone: readonly string[]): Promise<void> {
+    if (settled.length > 0) {
+      const { list, bind } = names(settled);
+      await this.#database.writeStatement(`UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${list})`, bind);
+    }
+    if (gone.length > 0) {
+      const { list, bind } = names(gone);
+      await this.#database.writeStatement(`DELETE FROM ${TABLE} WHERE record_id IN (${list})`, bind);
+    }
+  }
+
+  /** Waits for what is on its way. */
+  async close(): Promise<void> {
+    await Promise.all([this.#inserts.idle(), this.#settlements.idle()]);
+  }
+
+  async #insert(rows: { key: string; record: FileRecord }[]): Promise<void> {
+    const bind: Record<string, unknown> = { now: Date.now() };
+    const values = rows.map(({ key, record: { id, version, size, mtime, algorithm, digest } }, index) => {
+      Object.assign(bind, {
+        [`k${index}`]: key,
+        [`i${index}`]: id,
+        [`v${index}`]: version,
+        [`s${index}`]: size,
+        [`m${index}`]: mtime,
+        [`a${index}`]: algorithm,
+        [`d${index}`]: digest,
+      });
+      return `($k${index}, $i${index}, $v${index}, $s${index}, $m${index}, $a${index}, $d${index}, 'pending', $now)`;
+    });
+    await this.#database.writeStatement(
+      `INSERT INTO ${TABLE} (record_id, file_id, version, size, mtime, algorithm, digest, state, changed) VALUES ${values.join(', ')}`,
+      bind,
+    );
+  }
+
+  async #settle(rows: Settlement[]): Promise<void> {
+    const keys = names(rows.map(({ key }) => key));
+    const ids = names([...new Set(rows.map(({ id }) => id))], 'i');
+    const quick = { durable: false };
+    await this.#database.writeStatement(
+      `UPDATE ${TABLE} SET state = 'old', changed = $now WHERE file_id IN (${ids.list}) AND state = 'settled'`,
+      { ...ids.bind, now: Date.now() },
+      quick,
+    );
+    await this.#database.writeStatement(
+      `UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${keys.list}) AND state = 'pending'`,
+      keys.bind,
+      quick,
+    );
+    for (const { key, version } of rows.filter((row) => row.version !== null)) {
+      await this.#database.writeStatement(
+        `UPDATE ${TABLE} SET version = $version WHERE record_id = $key`,
+        { key, version },
+        quick,
+      );
+    }
+  }
+
+  async #select(where: string, bind: Record<string, unknown>): Promise<StoredRecord[]> {
+    const rows = await this.#database.sequelize.query<Row>(`SELECT * FROM ${TABLE} ${where}`, {
+      bind,
+      type: QueryTypes.SELECT,
+    });
+    return rows.map((row) => ({
+      key: row.record_id,
+      // only ids that were checked are ever written
+      id: row.file_id as ArchiveId,
+      version: row.version,
+      size: Number(row.size),
+      mtime: Number(row.mtime),
+      algorithm: row.algorithm,
+      digest: row.digest,
+      state: row.state,
+      changed: Number(row.changed),
+    }));
+  }
+}
+
+/** @returns the values as binds, and the list of their names */
+function names(values: readonly string[], prefix = 'k'): { list: string; bind: Record<string, unknown> } {
+  return {
+    list: values.map((_, index) => `$${prefix}${index}`).join(', '),
+    bind: Object.fromEntries(values.map((value, index) => [`${prefix}${index}`, value])),
+  };
+}
