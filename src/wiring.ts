@@ -23,6 +23,7 @@ import { parseArchiveId } from './lib/archive-id.js';
 import { messageOf, PacificaError } from './lib/errors.js';
 import type { JobHandler, JobKind } from './lib/job-queue.js';
 import { openBackend } from './storage/backends/index.js';
+import { ArchiveFiles } from './storage/database/archive-files.js';
 import { CartTables } from './storage/database/carts.js';
 import { Database } from './storage/database/database.js';
 import { IngestJobs } from './storage/database/ingest-jobs.js';
@@ -78,10 +79,17 @@ export async function buildHouse({ config, log, services: names, signal }: House
     const checks: HealthCheck[] = [{ name: 'database', check: () => database.sequelize.authenticate() }];
     const background = new Background(log);
 
-    if (names.includes('archive')) {
-      const archive = openLocalArchive(config);
+    const keep = <A extends Archive>(archive: A): A => {
       closing.push(() => archive.close());
       background.sweeps.push(() => archive.sweep());
+      return archive;
+    };
+    // one for all services of the process: changes of a file wait for each other in it
+    let local: LocalArchive | undefined;
+    const localArchive = (): LocalArchive => (local ??= keep(openLocalArchive(parts)));
+
+    if (names.includes('archive')) {
+      const archive = localArchive();
       apps.set(
         'archive',
         archiveApp(appOptions(parts, 'archive'), { archive, writeOnce: config.archiveinterface.write_once }),
@@ -89,9 +97,9 @@ export async function buildHouse({ config, log, services: names, signal }: House
     }
     if (names.includes('catalog')) apps.set('catalog', buildCatalogApp(parts));
     if (names.some((name) => name === 'cart' || name === 'ingest' || name === 'proxy')) {
-      const archive = openArchive(config);
-      closing.push(() => archive.close());
-      background.sweeps.push(() => archive.sweep());
+      // what the site names, else the storage itself
+      const { url } = config.archiveinterface;
+      const archive = url === '' ? localArchive() : keep(openRemoteArchive(config, url));
       checks.push({ name: 'archive', check: () => reachable(archive) });
       if (names.includes('proxy')) {
         await waitForMetadata(config, log, signal);
@@ -233,19 +241,20 @@ async function waitForMetadata({ metadata }: Config, log: Logger, signal: AbortS
   });
 }
 
-function openLocalArchive({ archive, archiveinterface, posix }: Config): LocalArchive {
+function openLocalArchive({ config: { archive, archiveinterface, posix }, database, log }: Parts): LocalArchive {
   return new LocalArchive({
     backend: openBackend(archive.storage, { useId2filename: posix.use_id2filename }),
     moveRoots: archiveinterface.move_roots.split(':').filter((folder) => folder !== ''),
+    records: {
+      tables: new ArchiveFiles(database),
+      checksum: archiveinterface.digest,
+      onProblem: (error) => log.warn({ err: error }, `a record of the archive is settled later: ${messageOf(error)}`),
+    },
   });
 }
 
-/** What cart, ingest and proxy see: the archive interface that the site names, else the storage itself. */
-function openArchive(config: Config): Archive {
-  const { url } = config.archiveinterface;
-  return url === ''
-    ? openLocalArchive(config)
-    : new RemoteArchive({ url, spool: join(config.ingest.volume_path, 'spool') });
+function openRemoteArchive({ ingest }: Config, url: string): RemoteArchive {
+  return new RemoteArchive({ url, spool: join(ingest.volume_path, 'spool') });
 }
 
 async function openJobs(

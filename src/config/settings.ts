@@ -80,6 +80,11 @@ export const settings = {
   archiveinterface: {
     url: setting(url(), '', 'Archive interface that cart, ingest and proxy use. Empty: the local archive.'),
     write_once: setting(flag(), false, 'Refuse (409) a PUT or PATCH to an id that is taken.'),
+    digest: setting(
+      oneOf('none', 'adler32', 'md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'),
+      'sha256',
+      'Checksum that the archive takes of every file that it is sent, and keeps on record.',
+    ),
     move_roots: setting(
       text(),
       '',
