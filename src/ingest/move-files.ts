@@ -1,7 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import type { Archive } from '../archive/archive.js';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
-import { createHasher, hashReader, type HashType } from '../lib/digest.js';
+import { createHasher, hashReader, type HashType, parseHashType } from '../lib/digest.js';
 import { messageOf, PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
 import type { IngestJob, IngestMember } from '../storage/database/ingest-jobs.js';
@@ -134,7 +134,7 @@ export class MoveFiles implements FilesStep {
   }
 
   async #hasHash(id: ArchiveId, { hashtype, hashsum }: IngestMember): Promise<boolean> {
-    const hasher = createHasher(hashtype as HashType);
+    const hasher = createHasher(parseHashType(hashtype ?? ''));
     const file = await this.#archive.open(id);
     try {
       for await (const chunk of file.stream()) {

@@ -1,5 +1,6 @@
 import { parseArchiveId } from '../lib/archive-id.js';
-import { hashReader } from '../lib/digest.js';
+import type { Checksum } from '../lib/checksum.js';
+import { hashReader, parseHashType } from '../lib/digest.js';
 import { PacificaError } from '../lib/errors.js';
 import type { IngestJob, IngestMember } from '../storage/database/ingest-jobs.js';
 import { checkFiles } from './check-files.js';
@@ -72,7 +73,7 @@ export class UploadFiles implements FilesStep {
     const meter = new Meter(this.#claim, [CHECKED, 100], { files: job.members, bytes: job.bytes });
     await eachMember(this.#parts, this.#claim, PARALLEL, async (member) => {
       await withFreeId(this.#parts, this.#claim, job, member, (id) =>
-        drafts.publish(this.#group, draftName(member.position), id),
+        drafts.publish(this.#group, draftName(member.position), id, checksumOf(member)),
       );
       meter.file(member.size);
     });
@@ -93,4 +94,10 @@ export class UploadFiles implements FilesStep {
     });
     return '';
   }
+}
+
+/** @returns the hash that was compared with the metadata's: the archive keeps it on record */
+function checksumOf({ path, hashtype, hashsum }: IngestMember): Checksum {
+  if (hashtype === null || hashsum === null) throw new PacificaError('internal', `${path} was never hashed`);
+  return { type: parseHashType(hashtype), sum: hashsum };
 }
