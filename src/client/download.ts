@@ -39,11 +39,21 @@ export class Download {
   }
 
   /**
-   * Sends the first request; what may pass is tried again for 30 s. Read {@link chunks}, or {@link discard} it.
+   * Sends the first request; what may pass is tried again for 30 s, except that the thing is not ready: that may last.
+   * Read {@link chunks}, or {@link discard} it.
    * @throws PacificaError whatever `fetch` throws
    */
   static async open(fetch: Fetch, options: { signal?: AbortSignal } = {}): Promise<Download> {
-    return new Download(fetch, await retrying(() => fetch(), options), options.signal);
+    const answer = await retrying(async () => {
+      try {
+        return await fetch();
+      } catch (error) {
+        if (error instanceof PacificaError && error.code === 'not-ready') return error;
+        throw error;
+      }
+    }, options);
+    if (answer instanceof PacificaError) throw answer;
+    return new Download(fetch, answer, options.signal);
   }
 
   /** @returns a header of the first answer */
