@@ -1,9 +1,11 @@
 import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Context } from 'koa';
 import type { ArchiveFile } from '../archive/archive.js';
-import { parseRangeHeader } from '../lib/byte-range.js';
+import { type ByteRange, parseRangeHeader } from '../lib/byte-range.js';
 import { PacificaError } from '../lib/errors.js';
 import { formatHttpDate, parseHttpDate } from '../lib/http-date.js';
+import type { RandomReader } from '../lib/random-reader.js';
+import { ByteRanges } from './byteranges.js';
 import { sendRange, sendStream } from './send.js';
 
 /** What of a file decides about conditions and ranges. */
@@ -16,15 +18,20 @@ export interface FileFacts {
   readonly mtimeMs: number;
 }
 
+/** ranges of one request that are answered; who asks for more gets the whole */
+const MOST_RANGES = 16;
+
 /**
- * Answers a GET or HEAD of a file: its validators, conditions (RFC 9110, 13.2.2: 304 and 412) and one range (14: 206,
- * 416); several ranges are answered with the whole. What else describes the file (type, disposition) is set before.
+ * Answers a GET or HEAD of a file: its validators, conditions (RFC 9110, 13.2.2: 304 and 412) and ranges (14: 206, 416).
+ * What else describes the file (type, disposition) is set before.
  * @param send sends bytes `[start, end)` and ends the response; not called when no bytes are to go out
+ * @param reader the file, where any place of it can be read: several ranges are answered then, else with the whole
  */
 export async function answerFile(
   ctx: Context,
   facts: FileFacts,
   send: (res: ServerResponse, start: number, end: number) => Promise<void>,
+  reader?: RandomReader,
 ): Promise<void> {
   const { size } = facts;
   const headers = ctx.req.headers;
@@ -36,12 +43,20 @@ export async function answerFile(
     ctx.status = 304;
     return;
   }
-  const range = ctx.method === 'GET' && rangeApplies(headers, facts) ? rangeOf(ctx, size) : undefined;
-  const { start, end } = range ?? { start: 0, end: size };
-  ctx.status = range === undefined ? 200 : 206;
-  if (range !== undefined) ctx.set('Content-Range', `bytes ${start}-${end - 1}/${size}`);
-  ctx.set('Content-Length', String(end - start));
+  const limit = reader === undefined ? 1 : MOST_RANGES;
+  const ranges = ctx.method === 'GET' && rangeApplies(headers, facts) ? rangesOf(ctx, size, limit) : undefined;
+  ctx.status = ranges === undefined ? 200 : 206;
   ctx.respond = false;
+  if (ranges !== undefined && ranges.length > 1 && reader !== undefined) {
+    const parts = new ByteRanges(reader, ranges, ctx.response.get('Content-Type'));
+    ctx.set('Content-Type', parts.type);
+    ctx.set('Content-Length', String(parts.size));
+    await sendRange(ctx.res, parts, 0, parts.size);
+    return;
+  }
+  const { start, end } = ranges?.[0] ?? { start: 0, end: size };
+  if (ranges !== undefined) ctx.set('Content-Range', `bytes ${start}-${end - 1}/${size}`);
+  ctx.set('Content-Length', String(end - start));
   if (ctx.method === 'HEAD') ctx.res.end();
   else await send(ctx.res, start, end);
 }
@@ -52,9 +67,9 @@ export async function sendFile(res: ServerResponse, file: ArchiveFile, start: nu
   else await sendStream(res, file.stream(start, end));
 }
 
-function rangeOf(ctx: Context, size: number): { start: number; end: number } | undefined {
+function rangesOf(ctx: Context, size: number, limit: number): ByteRange[] | undefined {
   try {
-    return parseRangeHeader(ctx.req.headers.range, size)?.[0];
+    return parseRangeHeader(ctx.req.headers.range, size, limit);
   } catch (error) {
     // RFC 9110, 15.5.17: 416 says how long the file is
     ctx.set('Content-Range', `bytes */${size}`);

@@ -83,7 +83,7 @@ async function getFile(ctx: Context, id: ArchiveId, { archive }: ArchiveAppParts
       const whole = ctx.req.headers.range === undefined;
       const compute = (type: ChecksumType): Promise<Checksum> => archive.computeChecksum(file, type);
       ctx.set(await checksumHeaders(ctx.req.headers, await archive.checksumOf(id, status), compute, whole));
-      await answerFile(ctx, status, (res, start, end) => sendRange(res, reader, start, end));
+      await answerFile(ctx, status, (res, start, end) => sendRange(res, reader, start, end), reader);
       return;
     }
     const { start, end } = parseOldByteRange(oldRange, status.size);

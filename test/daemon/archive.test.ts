@@ -313,6 +313,41 @@ describe('GET', () => {
     expect(answer.header('Content-Range')).toBe('bytes */30');
   });
 
+  test('several ranges come as one multipart body of known length', async () => {
+    const answer = await get('1234', '-H', 'Range: bytes=0-4,10-14,-5');
+    expect(answer.status).toBe(206);
+    const type = answer.header('Content-Type') ?? '';
+    expect(type).toMatch(/^multipart\/byteranges; boundary=/);
+    expect(answer.header('Content-Length')).toBe(String(answer.body.length));
+    expect(answer.header('Content-Range')).toBeUndefined();
+    // Python's mail parser takes it apart
+    const program =
+      'import email, sys; print([[p["Content-Range"], p["Content-Type"], p.get_payload(decode=True).decode()]' +
+      ' for p in email.message_from_bytes(sys.stdin.buffer.read()).get_payload()])';
+    const parts = execFileSync('python3', ['-c', program], {
+      input: Buffer.concat([Buffer.from(`Content-Type: ${type}\r\n\r\n`), answer.body]),
+      encoding: 'utf8',
+    });
+    expect(parts.trim()).toBe(
+      "[['bytes 0-4/30', 'application/octet-stream', 'Writi'], " +
+        "['bytes 10-14/30', 'application/octet-stream', 'ntent'], " +
+        "['bytes 25-29/30', 'application/octet-stream', ' file']]",
+    );
+  });
+
+  test('several ranges that touch are one; too many are the whole', async () => {
+    const joined = await get('1234', '-H', 'Range: bytes=0-4,5-9,3-6');
+    expect([joined.status, joined.header('Content-Range'), joined.text()]).toEqual([206, 'bytes 0-9/30', 'Writing co']);
+    const many = Array.from({ length: 15 }, (_, index) => `${index * 2}-${index * 2}`);
+    expect((await get('1234', '-H', `Range: bytes=${many.join(',')}`)).status).toBe(206);
+    const big = randomBytes(1_000_000);
+    await put('9', big);
+    const parts = Array.from({ length: 17 }, (_, index) => `${index * 1000}-${index * 1000 + 9}`);
+    expect((await get('9', '-H', `Range: bytes=${parts.join(',')}`)).status).toBe(200);
+    const two = await get('9', '-H', 'Range: bytes=100-399999,500000-');
+    expectSame(two.body.subarray(two.body.indexOf('\r\n\r\n') + 4).subarray(0, 399_900), big.subarray(100, 400_000));
+  });
+
   test('If-Range: the rest only of the same file', async () => {
     const etag = (await head('1234')).header('ETag') ?? '';
     for (const [validator, status] of [
