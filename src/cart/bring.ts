@@ -1,15 +1,16 @@
-import { constants } from 'node:fs';
-import { copyFile, link, lstat, mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Archive, ArchiveFile } from '../archive/archive.js';
 import { abortable } from '../lib/abortable.js';
-import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
+import { parseArchiveId } from '../lib/archive-id.js';
 import { createHasher, hashReader, parseHashType } from '../lib/digest.js';
 import { FileWriter } from '../lib/durable-write.js';
-import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
+import { PacificaError, wrapSystemError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
 import { readChunks } from '../lib/random-reader.js';
 import type { CartFile } from '../storage/database/carts.js';
+import type { Links } from './links.js';
+import { removeFile, seal } from './links.js';
 import { usableHash } from './request.js';
 
 /** A file that lies in its cart, its hash verified. */
@@ -30,19 +31,10 @@ export interface BringOptions {
   readonly onBytes: (bytes: number) => void;
 }
 
-/** What file systems answer that can not make such a link: another device, not supported, not permitted. */
-const CAN_NOT_LINK: ReadonlySet<string> = new Set([
-  'EXDEV',
-  'EPERM',
-  'ENOTSUP',
-  'EOPNOTSUPP',
-  'ENOSYS',
-  'EINVAL',
-  'ENOTTY',
-  'EACCES',
-]);
 /** of a copy: whole blocks, and something for its names */
 const BLOCK = 4096;
+/** folders that are known to be there */
+const KNOWN_FOLDERS = 1000;
 
 /** @returns bytes of the volume that a copied file takes */
 export function spaceFor(size: number): number {
@@ -55,30 +47,28 @@ export function spaceFor(size: number): number {
  */
 export class Bringer {
   readonly #archive: Archive;
+  readonly #links: Links;
   readonly #scratch: string;
   readonly #transferSize: number;
-  #canLink: boolean;
-  #canReflink = true;
+  readonly #folders = new Set<string>();
 
   /**
-   * @param scratch folder for what is not finished, on the cart's file system
+   * @param links what the volume can link; kept from cart to cart
+   * @param scratch folder for what is not finished, on the cart's file system; made when it is needed
    * @param transferSize bytes a read when copying
    */
-  constructor(archive: Archive, scratch: string, options: { copy: 'auto' | 'always'; transferSize: number }) {
+  constructor(archive: Archive, links: Links, scratch: string, transferSize: number) {
     this.#archive = archive;
+    this.#links = links;
     this.#scratch = scratch;
-    this.#transferSize = options.transferSize;
-    this.#canLink = options.copy === 'auto' && archive.localPath !== undefined;
+    this.#transferSize = transferSize;
   }
 
   /** @returns whether files take no space, as far as can be told from this one */
   async links(file: Pick<CartFile, 'archiveId'>): Promise<boolean> {
-    const path = await this.#localPath(parseArchiveId(file.archiveId));
+    const path = await this.#localPath(file);
     if (path === undefined) return false;
-    const probe = join(this.#scratch, 'probe');
-    const linked = (await this.#reflink(path, probe)) || (await this.#hardLink(path, probe));
-    await rm(probe, { force: true });
-    return linked;
+    return this.#links.works ?? this.#links.probe(path, await this.#unfinished('probe'));
   }
 
   /**
@@ -88,7 +78,7 @@ export class Bringer {
   async bring(file: CartFile, target: string, options: BringOptions): Promise<Brought> {
     const expected = usableHash(parseHashType(file.hashtype), file.hashsum);
     if (expected === undefined) throw mismatch(file, undefined);
-    await mkdir(dirname(target), { recursive: true });
+    await this.#makeFolder(dirname(target));
     return (await this.#linked(file, target, expected, options)) ?? this.#copied(file, target, expected, options);
   }
 
@@ -98,77 +88,42 @@ export class Bringer {
     expected: string,
     { signal, onBytes }: BringOptions,
   ): Promise<Brought | undefined> {
-    const path = await this.#localPath(parseArchiveId(file.archiveId));
+    const path = await this.#localPath(file);
     if (path === undefined) return undefined;
-    const scratch = join(this.#scratch, String(file.position));
+    if (!(await this.#links.link(path, target, () => this.#unfinished(String(file.position))))) return undefined;
     try {
-      if (await this.#reflink(path, scratch)) {
-        const { mtimeMs } = await lstat(path);
-        await seal(scratch, mtimeMs);
-      } else if (!(await this.#hardLink(path, scratch))) return undefined;
-      const brought = await this.#verify(file, scratch, expected, signal);
+      const brought = await verify(file, target, expected, signal);
       onBytes(brought.size);
-      // rename() does nothing when both names are the same file already
-      await rm(target, { force: true });
-      await rename(scratch, target);
       return { ...brought, written: 0 };
-    } finally {
-      await rm(scratch, { force: true });
-    }
-  }
-
-  async #localPath(id: ArchiveId): Promise<string | undefined> {
-    return this.#canLink ? this.#archive.localPath?.(id) : undefined;
-  }
-
-  /** @returns false when the file system shares no blocks between files */
-  async #reflink(path: string, target: string): Promise<boolean> {
-    if (!this.#canReflink) return false;
-    try {
-      await copyFile(path, target, constants.COPYFILE_FICLONE_FORCE);
-      return true;
     } catch (error) {
-      if (!CAN_NOT_LINK.has(systemCode(error) ?? '')) throw linkError(error);
-      this.#canReflink = false;
-      return false;
+      await removeFile(target);
+      // a symbolic link that somebody put into the archive: what it leads to is copied
+      if (error instanceof PacificaError && error.code === 'invalid') return undefined;
+      throw error;
     }
   }
 
-  /** @returns false when it can not be linked, and has to be copied */
-  async #hardLink(path: string, target: string): Promise<boolean> {
-    try {
-      await rm(target, { force: true });
-      await link(path, target);
-      return (await lstat(target)).isFile();
-    } catch (error) {
-      const code = systemCode(error) ?? '';
-      // one file that has as many names as a file can have
-      if (code === 'EMLINK') return false;
-      if (!CAN_NOT_LINK.has(code)) throw linkError(error);
-      this.#canLink = false;
-      return false;
-    }
+  async #localPath({ archiveId }: Pick<CartFile, 'archiveId'>): Promise<string | undefined> {
+    return this.#links.works === false ? undefined : this.#archive.localPath?.(parseArchiveId(archiveId));
   }
 
-  async #verify(
-    file: CartFile,
-    path: string,
-    expected: string,
-    signal: AbortSignal,
-  ): Promise<Pick<Brought, 'size' | 'mtime'>> {
-    const reader = FileReader.open(path);
-    try {
-      const sum = await hashReader(reader, parseHashType(file.hashtype), { signal });
-      if (sum !== expected) throw mismatch(file, sum);
-      return { size: reader.size, mtime: Math.floor((await lstat(path)).mtimeMs / 1000) };
-    } finally {
-      await reader.close();
-    }
+  /** @returns path for a file that is not finished */
+  async #unfinished(name: string): Promise<string> {
+    await this.#makeFolder(this.#scratch);
+    return join(this.#scratch, name);
+  }
+
+  /** Files of one folder stand together: few of its neighbours need to be kept in mind. */
+  async #makeFolder(path: string): Promise<void> {
+    if (this.#folders.has(path)) return;
+    await mkdir(path, { recursive: true });
+    if (this.#folders.size >= KNOWN_FOLDERS) this.#folders.clear();
+    this.#folders.add(path);
   }
 
   async #copied(file: CartFile, target: string, expected: string, options: BringOptions): Promise<Brought> {
     const source = await this.#archive.open(parseArchiveId(file.archiveId));
-    const scratch = join(this.#scratch, String(file.position));
+    const scratch = await this.#unfinished(String(file.position));
     try {
       const { size, mtimeMs } = source.status;
       await options.reserve(spaceFor(size));
@@ -178,7 +133,7 @@ export class Bringer {
       await rename(scratch, target);
       return { size, mtime: Math.floor(mtimeMs / 1000), written: spaceFor(size) };
     } finally {
-      await rm(scratch, { force: true });
+      await removeFile(scratch);
       await source.close();
     }
   }
@@ -219,24 +174,20 @@ export class Bringer {
   }
 }
 
-/** Gives a file of ours its time, makes it read-only and its bytes durable. */
-async function seal(path: string, mtimeMs: number): Promise<void> {
-  // a clone of a read-only file is read-only: its owner may do all this without writing to it
-  const file = await open(path, 'r');
+async function verify(
+  file: CartFile,
+  path: string,
+  expected: string,
+  signal: AbortSignal,
+): Promise<Pick<Brought, 'size' | 'mtime'>> {
+  const reader = FileReader.open(path, { follow: false });
   try {
-    await file.utimes(mtimeMs / 1000, mtimeMs / 1000);
-    await file.chmod(0o444);
-    await file.sync();
+    const sum = await hashReader(reader, parseHashType(file.hashtype), { signal });
+    if (sum !== expected) throw mismatch(file, sum);
+    return { size: reader.size, mtime: Math.floor(reader.mtimeMs / 1000) };
   } finally {
-    await file.close();
+    await reader.close();
   }
-}
-
-function linkError(error: unknown): PacificaError {
-  if (systemCode(error) === 'ENOENT') {
-    return new PacificaError('not-found', 'the file was deleted from the archive', { cause: error });
-  }
-  return wrapSystemError(error, 'can not link a file of the archive');
 }
 
 function mismatch(file: CartFile, sum: string | undefined): PacificaError {

@@ -45,17 +45,17 @@ export class CartFolders {
     return join(this.#home(id), '@cart');
   }
 
-  /** Makes the folders of a run, and removes what runs before it left unfinished. */
-  async prepare(place: CartPlace, runId: string): Promise<void> {
+  /** Makes the cart's folder, and removes what runs before left unfinished. */
+  async prepare(place: CartPlace): Promise<void> {
     await this.#doing(`can not make the folder of cart ${place.id}`, async () => {
       await mkdir(this.data(place), { recursive: true });
       // tells our folders from those of others on the same volume
       await writeFile(this.#marker(place.id), place.uid);
       await this.#removeScratch(place.id);
-      await mkdir(this.scratch(place, runId));
     });
   }
 
+  /** Removes what a run left unfinished. Nothing to do when its folder was never made. */
   async removeScratch(place: CartPlace, runId: string): Promise<void> {
     await rm(this.scratch(place, runId), { recursive: true, force: true });
   }

@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { lstat, open, rename } from 'node:fs/promises';
+import { lstat, mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -9,10 +9,11 @@ import { mayPass, messageOf, PacificaError, systemCode, wrapSystemError } from '
 import { Mutex } from '../lib/mutex.js';
 import { READ_SIZE } from '../lib/random-reader.js';
 import { TarLayout } from '../lib/tar/layout.js';
-import type { Cart, CartChanges, CartFile, CartFileStatus, CartTables } from '../storage/database/carts.js';
+import type { CartChanges, CartFile, CartFileStatus, CartTables, ClaimedCart } from '../storage/database/carts.js';
 import { Bringer, spaceFor } from './bring.js';
 import type { CartFolders } from './folders.js';
 import { Journal } from './journal.js';
+import type { Links } from './links.js';
 import { failureMessage, NAMED_FAILURES, oneLine } from './message.js';
 import type { Space } from './space.js';
 import { CartTar, newFolders } from './tar.js';
@@ -23,7 +24,7 @@ export interface RunParts {
   readonly folders: CartFolders;
   readonly space: Space;
   readonly log: Logger;
-  readonly copy: 'auto' | 'always';
+  readonly links: Links;
   /** bytes a read when copying */
   readonly transferSize: number;
   /** files that are brought at a time */
@@ -55,7 +56,7 @@ const UNFINISHED: readonly CartFileStatus[] = ['waiting', 'staging'];
  */
 export class CartRun {
   readonly #parts: RunParts;
-  readonly #cart: Cart;
+  readonly #cart: ClaimedCart;
   readonly #runId: string;
   readonly #stop: AbortController;
   readonly #journal: Journal;
@@ -72,7 +73,7 @@ export class CartRun {
   #copies = false;
   /** positions of files that are not on disk yet */
   readonly #onTape = new Set<number>();
-  #failed = 0;
+  #failed: number;
   #done = 0;
   /** what may pass, of the file that failed last */
   #passing: PacificaError | undefined;
@@ -82,7 +83,7 @@ export class CartRun {
    * @param cart as it was claimed
    * @param stop aborted to stop the run; the run aborts it itself when the cart is no longer its own
    */
-  constructor(parts: RunParts, cart: Cart, runId: string, stop: AbortController) {
+  constructor(parts: RunParts, cart: ClaimedCart, runId: string, stop: AbortController) {
     this.#parts = parts;
     this.#cart = cart;
     this.#runId = runId;
@@ -91,6 +92,7 @@ export class CartRun {
     this.#bytesReady = cart.bytesReady;
     this.#bytesTotal = cart.bytesTotal;
     this.#occupied = cart.occupied;
+    this.#failed = cart.filesFailed;
     this.#journal = new Journal(
       parts.tables,
       cart,
@@ -100,15 +102,14 @@ export class CartRun {
     );
     // every worker listens while it waits
     setMaxListeners(0, stop.signal);
-    this.#bringer = new Bringer(parts.archive, parts.folders.scratch(cart, runId), parts);
+    this.#bringer = new Bringer(parts.archive, parts.links, parts.folders.scratch(cart, runId), parts.transferSize);
   }
 
   async run(): Promise<void> {
-    const { folders, tables } = this.#parts;
+    const { folders } = this.#parts;
     try {
       if (await this.#isBundled()) return await this.#finish('bundle');
-      await folders.prepare(this.#cart, this.#runId);
-      this.#failed = await tables.countFiles(this.#cart.id, 'error');
+      await folders.prepare(this.#cart);
       await this.#recheck();
       await this.#measure();
       await this.#reserve();
@@ -354,7 +355,9 @@ export class CartRun {
     // its length is known now
     this.#reserved = 0;
     await this.#keepFree(layout.size);
-    const path = join(folders.scratch(this.#cart, this.#runId), 'bundle');
+    const scratch = folders.scratch(this.#cart, this.#runId);
+    await mkdir(scratch, { recursive: true });
+    const path = join(scratch, 'bundle');
     const reader = layout.reader();
     try {
       const file = await open(path, 'w', 0o644);
@@ -427,11 +430,14 @@ export class CartRun {
     }
   }
 
+  /** The rows as they were posted: what was staged a moment ago may not be written yet. */
   async *#folderPaths(): AsyncGenerator<string> {
     let previous: string | undefined;
-    for await (const { path } of this.#files(['staged'])) {
-      yield* newFolders(previous, path);
-      previous = path;
+    for (let from = 0; from < this.#cart.filesTotal; from += BATCH) {
+      for (const { path } of await this.#parts.tables.files(this.#cart.id, from, BATCH)) {
+        yield* newFolders(previous, path);
+        previous = path;
+      }
     }
   }
 }

@@ -7,9 +7,10 @@ import { FileReader } from '../lib/file-reader.js';
 import type { JobHandler, JobQueue, JobRun } from '../lib/job-queue.js';
 import type { RandomReader } from '../lib/random-reader.js';
 import { TarLayout } from '../lib/tar/layout.js';
-import type { Cart, CartFile, CartTables } from '../storage/database/carts.js';
+import type { Cart, CartFile, CartTables, ClaimedCart } from '../storage/database/carts.js';
 import { CartFolders } from './folders.js';
 import { Leases } from './leases.js';
+import { Links } from './links.js';
 import { oneLine } from './message.js';
 import { downloadName, parseCartUid } from './names.js';
 import { parseCartRequest } from './request.js';
@@ -90,9 +91,10 @@ export class CartService {
     this.#folders = new CartFolders(volume);
     this.#leases = new Leases(tables, log);
     const { lruBufferTimeMs, lruPurge, copy, transferSize, concurrency } = settings;
+    const links = new Links(copy === 'auto');
     const removeDeleted = (): Promise<void> => this.#removeDeleted();
     const space = new Space(tables, { volume, lruBufferTimeMs, lruPurge, removeDeleted });
-    this.#parts = { tables, archive, folders: this.#folders, space, log, copy, transferSize, concurrency };
+    this.#parts = { tables, archive, folders: this.#folders, space, log, links, transferSize, concurrency };
   }
 
   /**
@@ -302,7 +304,7 @@ export class CartService {
     }
   };
 
-  async #run(cart: Cart, runId: string, stop: AbortController, run: JobRun): Promise<void> {
+  async #run(cart: ClaimedCart, runId: string, stop: AbortController, run: JobRun): Promise<void> {
     try {
       await mkdir(this.#folders.volume, { recursive: true });
       await new CartRun(this.#parts, cart, runId, stop).run();

@@ -57,7 +57,7 @@ export class CartTar implements TarSource<CartTarEntry> {
   }
 
   async open({ source }: CartTarEntry): Promise<RandomReader> {
-    return FileReader.open(join(this.#folder, source));
+    return FileReader.open(join(this.#folder, source), { follow: false });
   }
 
   #directory(path: string): CartTarEntry {

@@ -1,6 +1,6 @@
-import { closeSync, fstatSync, openSync, read, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { PacificaError, wrapSystemError } from './errors.js';
+import { PacificaError, systemCode, wrapSystemError } from './errors.js';
 import type { RandomReader } from './random-reader.js';
 
 const readAsync = promisify(read);
@@ -11,25 +11,35 @@ const SYNC_READ = 256 * 1024;
 /** A regular file on this machine, open for reading. */
 export class FileReader implements RandomReader {
   readonly size: number;
+  /** last modification, ms since 1970 */
+  readonly mtimeMs: number;
   readonly #path: string;
   #fd: number | undefined;
 
-  private constructor(path: string, fd: number, size: number) {
+  private constructor(path: string, fd: number, { size, mtimeMs }: { size: number; mtimeMs: number }) {
     this.#path = path;
     this.#fd = fd;
     this.size = size;
+    this.mtimeMs = mtimeMs;
   }
 
-  /** @throws PacificaError `not-found`, `invalid` for what is no regular file */
-  static open(path: string): FileReader {
+  /**
+   * @param options.follow false: a symbolic link is no regular file
+   * @throws PacificaError `not-found`, `invalid` for what is no regular file
+   */
+  static open(path: string, { follow = true }: { follow?: boolean } = {}): FileReader {
     let fd: number | undefined;
     try {
-      fd = openSync(path, 'r');
-      const stat = fstatSync(fd);
-      if (!stat.isFile()) throw new PacificaError('invalid', `${path} is not a file`);
-      return new FileReader(path, fd, stat.size);
+      // without O_NONBLOCK the open of a pipe would wait for ever
+      fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | (follow ? 0 : constants.O_NOFOLLOW));
+      const stats = fstatSync(fd);
+      if (!stats.isFile()) throw new PacificaError('invalid', `${path} is not a regular file`);
+      return new FileReader(path, fd, stats);
     } catch (error) {
       if (fd !== undefined) closeSync(fd);
+      if (!follow && systemCode(error) === 'ELOOP') {
+        throw new PacificaError('invalid', `${path} is not a regular file`, { cause: error });
+      }
       throw wrapSystemError(error, `can not open ${path}`);
     }
   }

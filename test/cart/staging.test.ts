@@ -1,4 +1,13 @@
-import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -36,6 +45,18 @@ describe('bringing files', () => {
     const path = join(site.volume, 'cartuids/linked/a/b');
     expect(statSync(path).ino).toBe(statSync(join(site.folder, 'archive/1000')).ino);
     expect((await site.service.find('linked'))?.occupied).toBe(0);
+  });
+
+  it('copies what a symbolic link in the archive leads to', async () => {
+    await start();
+    const [file] = site.lay(1, 1000, 1000);
+    renameSync(join(site.folder, 'archive/1000'), join(site.folder, 'elsewhere'));
+    symlinkSync('../elsewhere', join(site.folder, 'archive/1000'));
+    await site.post('symlink', [{ ...file, path: 'a' }]);
+    expect(await site.end('symlink')).toBe('ready');
+    expect(lstatSync(join(site.volume, 'cartuids/symlink/a')).isFile()).toBe(true);
+    const tar = Buffer.from(await (await fetch(`${site.server.url}/symlink`)).arrayBuffer());
+    expect(tar.includes(Buffer.alloc(1000, '1000'))).toBe(true);
   });
 
   it('copies when it is told to, with time, mode and an inode of its own', async () => {

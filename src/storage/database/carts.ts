@@ -46,6 +46,9 @@ export interface Cart {
   readonly occupied: number;
 }
 
+/** A cart in the hands of a run. */
+export type ClaimedCart = Cart & { readonly filesFailed: number };
+
 export interface CartFile {
   /** place in the tar, from 0 */
   readonly position: number;
@@ -135,13 +138,15 @@ export class CartTables {
     cart: Pick<Cart, 'uid' | 'bundle' | 'bundleAsked'>,
     files: readonly NewCartFile[],
   ): Promise<{ id: number; replaced: number[] }> {
-    const now = Date.now();
     let id = 0;
     let replaced: number[] = [];
     for (let start = 0; start < files.length; start += TRANSACTION_ROWS) {
       const end = Math.min(files.length, start + TRANSACTION_ROWS);
       await this.#write(async (transaction) => {
-        if (start === 0) id = await this.#insertCart(cart, files.length, now, transaction);
+        if (end === files.length) replaced = await this.#replace(cart.uid, transaction);
+        const posted = end === files.length ? Date.now() : null;
+        if (start === 0) id = await this.#insertCart(cart, files.length, posted, transaction);
+        else if (posted !== null) await this.#carts.update({ posted }, { where: { id }, transaction });
         for (let first = start; first < end; first += BATCH) {
           const rows = files.slice(first, Math.min(first + BATCH, end)).map((file, index): FileRow => ({
             ...file,
@@ -154,7 +159,6 @@ export class CartTables {
           }));
           await this.#files.bulkCreate(rows, { transaction });
         }
-        if (end === files.length) replaced = await this.#post(id, cart.uid, transaction);
       });
     }
     return { id, replaced };
@@ -163,9 +167,10 @@ export class CartTables {
   async #insertCart(
     cart: Pick<Cart, 'uid' | 'bundle' | 'bundleAsked'>,
     filesTotal: number,
-    now: number,
+    posted: number | null,
     transaction: Transaction,
   ): Promise<number> {
+    const now = Date.now();
     const row = await this.#carts.create(
       {
         ...cart,
@@ -173,7 +178,7 @@ export class CartTables {
         message: '',
         created: now,
         updated: now,
-        posted: null,
+        posted,
         ready: null,
         used: now,
         downloaded: null,
@@ -192,10 +197,9 @@ export class CartTables {
     return Number(row.get('id'));
   }
 
-  async #post(id: number, uid: string, transaction: Transaction): Promise<number[]> {
+  async #replace(uid: string, transaction: Transaction): Promise<number[]> {
     const older = await this.#idsOf({ uid, deleted: null, posted: { [Op.ne]: null } }, transaction);
     await this.#markDeleted(older, transaction);
-    await this.#carts.update({ posted: Date.now() }, { where: { id }, transaction });
     return older;
   }
 
@@ -216,21 +220,34 @@ export class CartTables {
    * Takes an unfinished cart over from whatever run had it.
    * @returns the cart as it is now, its counters taken anew from the files; undefined when there is nothing to do
    */
-  async claim(id: number, runId: string): Promise<Cart | undefined> {
+  async claim(id: number, runId: string): Promise<ClaimedCart | undefined> {
     return this.#write(async (transaction) => {
-      const changes = { runId, status: 'staging' as const, reserved: 0, updated: Date.now() };
       const where = { id, deleted: null, posted: { [Op.ne]: null }, status: [...UNFINISHED] };
-      const [claimed] = await this.#carts.update(changes, { where, transaction });
-      if (claimed === 0) return undefined;
-      const staged = { where: { cartId: id, status: 'staged' as const }, transaction };
-      const filesReady = await this.#files.count(staged);
-      // a sum of BIGINTs is text on PostgreSQL, and null when there is nothing to add
-      const bytes: unknown = await this.#files.sum('size', staged);
-      const bytesReady = Number(bytes ?? 0);
-      await this.#carts.update({ filesReady, bytesReady }, { where: { id }, transaction });
-      const row = await this.#carts.findByPk(id, { raw: true, transaction });
-      return row === null ? undefined : toCart(row);
+      const row = await this.#carts.findOne({ where, raw: true, lock: true, transaction });
+      if (row === null) return undefined;
+      const changes = { runId, status: 'staging' as const, reserved: 0, updated: Date.now() };
+      const counters =
+        row.status === 'waiting'
+          ? { filesReady: 0, bytesReady: 0, filesFailed: 0 }
+          : await this.#count(id, transaction);
+      const { filesReady, bytesReady, filesFailed } = counters;
+      await this.#carts.update({ ...changes, filesReady, bytesReady }, { where: { id }, transaction });
+      return { ...toCart(row), ...changes, filesReady, bytesReady, filesFailed };
     });
+  }
+
+  async #count(
+    id: number,
+    transaction: Transaction,
+  ): Promise<Pick<ClaimedCart, 'filesReady' | 'bytesReady' | 'filesFailed'>> {
+    const staged = { where: { cartId: id, status: 'staged' as const }, transaction };
+    // a sum of BIGINTs is text on PostgreSQL, and null when there is nothing to add
+    const bytes: unknown = await this.#files.sum('size', staged);
+    return {
+      filesReady: await this.#files.count(staged),
+      bytesReady: Number(bytes ?? 0),
+      filesFailed: await this.#files.count({ where: { cartId: id, status: 'error' }, transaction }),
+    };
   }
 
   /**
