@@ -7,6 +7,7 @@ import { backoff } from '../lib/backoff.js';
 import { mayPass, messageOf, PacificaError } from '../lib/errors.js';
 import type { JobHandler, JobKind, JobQueue } from '../lib/job-queue.js';
 import type { Database } from '../storage/database/database.js';
+import { JobAdmin } from './admin.js';
 import { backendFor, type QueueBackend } from './backend.js';
 import { FaultLog } from './fault-log.js';
 import { LeasedRepository } from './leased-repository.js';
@@ -101,6 +102,8 @@ export async function openJobQueue(options: JobsOptions): Promise<Jobs> {
 export class Jobs implements JobQueue {
   readonly #options: JobsOptions;
   readonly #backend: QueueBackend;
+  /** looking into the queue and meddling with it */
+  readonly admin: JobAdmin;
   readonly #faults: FaultLog;
   readonly #log: Logger;
   /** tells this process from all others there ever are */
@@ -119,6 +122,7 @@ export class Jobs implements JobQueue {
   constructor(options: JobsOptions, backend: QueueBackend, faults: FaultLog) {
     this.#options = options;
     this.#backend = backend;
+    this.admin = new JobAdmin(backend);
     this.#faults = faults;
     this.#log = options.log;
     this.#leases = new Leases({

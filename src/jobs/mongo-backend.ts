@@ -86,6 +86,8 @@ export class MongoQueueBackend implements QueueBackend {
   }
 
   readonly store: JobStore = {
+    idOf: (kind, id) => jobIdOf(kind, id, 24),
+
     put: async (kind, ids, at, onlyIdle) => {
       for (let start = 0; start < ids.length; start += AT_ONCE) {
         await Promise.all(ids.slice(start, start + AT_ONCE).map((id) => this.#put(kind, id, at, onlyIdle)));
@@ -147,7 +149,7 @@ export class MongoQueueBackend implements QueueBackend {
 
   /** Each of the three updates fits one state of the job; between two of them it may pass into another, so try again. */
   async #put(kind: string, id: string, at: Date, onlyIdle: boolean): Promise<void> {
-    const job = { _id: new ObjectId(jobIdOf(kind, id, 24)) };
+    const job = { _id: new ObjectId(this.store.idOf(kind, id)) };
     const fresh = { failCount: null, failReason: null, failedAt: null };
     const begin = { ...fresh, name: kind, type: 'normal', priority: 0, data: { id }, disabled: false } as const;
     for (let attempt = 0; attempt < 100; attempt += 1) {

@@ -73,12 +73,14 @@ export class PostgresQueueBackend implements QueueBackend {
   }
 
   readonly store: JobStore = {
+    idOf: (kind, id) => jobIdOf(kind, id, 32),
+
     put: async (kind, ids, at, onlyIdle) => {
       for (let start = 0; start < ids.length; start += BATCH) {
         // in one order in all processes, so that they can not wait for each other's rows in a circle
         const jobs = ids
           .slice(start, start + BATCH)
-          .map((id) => ({ job: jobIdOf(kind, id, 32), id }))
+          .map((id) => ({ job: this.store.idOf(kind, id), id }))
           .sort((a, b) => (a.job < b.job ? -1 : 1));
         await this.#database.writeStatement(
           `INSERT INTO ${TABLE} AS job (id, name, type, priority, data, next_run_at)

@@ -28,6 +28,9 @@ export interface Finished {
  * Every write of a run demands that it is still there. All of them may be repeated when their result got lost.
  */
 export interface JobStore {
+  /** @returns the id of the one job of a kind and id */
+  idOf(kind: string, id: string): JobId;
+
   /**
    * Stores one job for each id, at the latest of `at`.
    * - There is none, or it is finished: it will run at `at`, as a first attempt.
@@ -64,7 +67,7 @@ export interface JobStore {
 }
 
 /**
- * The id of the one job of a kind and id: the same in all processes, so the primary key keeps it from being there twice.
+ * Makes {@link JobStore.idOf}: the same in all processes, so the primary key keeps it from being there twice.
  * @param digits 32 for a UUID, 24 for an ObjectId of MongoDB
  */
 export function jobIdOf(kind: string, id: string, digits: 24 | 32): JobId {

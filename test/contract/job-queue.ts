@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { toJobId } from 'agenda';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { backendFor, type QueueBackend } from '../../src/jobs/backend.js';
 import { type Jobs, type JobsOptions, openJobQueue } from '../../src/jobs/jobs.js';
@@ -226,13 +227,22 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
         expect(at('late')).toBeGreaterThanOrEqual(900);
       });
 
-      it('starts at the sooner of two times', async () => {
+      it('starts at a time that another process asked for', async () => {
         const { runs, handler } = recorder();
-        const jobs = await queue({ cart: handler });
-        await jobs.add('cart', '1', { delay: NEVER });
-        await jobs.add('cart', '1');
-        await jobs.add('cart', '2');
-        await jobs.add('cart', '2', { delay: NEVER });
+        await queue({ cart: handler });
+        const front = await client();
+        await front.add('cart', '1', { delay: 300 });
+        await until('the start', () => runs.length >= 1, SOON);
+      });
+
+      it('starts at the sooner of two times', async () => {
+        const front = await client();
+        await front.add('cart', '1', { delay: NEVER });
+        await front.add('cart', '1');
+        await front.add('cart', '2');
+        await front.add('cart', '2', { delay: NEVER });
+        const { runs, handler } = recorder();
+        await queue({ cart: handler });
         await until('both', () => runs.length >= 2, SOON);
       });
 
@@ -302,17 +312,23 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
         const longAgo = new Date(Date.now() - 60_000);
         const dead = await backend.store.take('cart', new Date(), longAgo, 'dead');
         expect(dead).toBeDefined();
-        const { runs, handler } = recorder();
+        const door = gate();
+        const { runs, handler } = recorder(() => door.opens);
         await queue({ cart: handler }, { lockLifetimeMs: 600, pollMs: 300 });
         await until('the second run', () => runs.length >= 1, SOON);
         // the dead one comes back: nothing of it counts
-        expect(await backend.store.renew(dead?._id ?? never(), 'dead', new Date())).toBe(false);
-        await until('the end', async () => (await backend.repository.queryJobs({ state: 'completed' })).total === 1);
-        const zombie = { ...dead, nextRunAt: new Date(), failCount: 9 } as NonNullable<typeof dead>;
+        const zombie = { ...dead, nextRunAt: null } as NonNullable<typeof dead>;
+        const id = dead?._id ?? toJobId('');
+        expect(await backend.store.renew(id, 'dead', new Date())).toBe(false);
+        expect(await backend.store.finish({ ...zombie, failCount: 9 }, 'dead', false)).toMatchObject({ held: false });
         expect(await backend.store.finish(zombie, 'dead', true)).toMatchObject({ held: false });
-        await backend.store.release(dead?._id ?? never(), 'dead', new Date());
+        await backend.store.release(id, 'dead', new Date());
         const { jobs } = await backend.repository.queryJobs();
-        expect(jobs).toMatchObject([{ nextRunAt: null, state: 'completed' }]);
+        expect(jobs).toMatchObject([{ nextRunAt: null, state: 'running' }]);
+        expect(jobs[0]?.failCount).toBeUndefined();
+        door.open();
+        await until('the end', async () => (await backend.repository.queryJobs({ state: 'completed' })).total === 1);
+        expectRuns(runs, 1);
       });
 
       it('does not forget what was put while a worker ran that died', async () => {
@@ -329,10 +345,11 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
 
       it('tells the handler when its job is taken away', async () => {
         const { runs, handler } = recorder(untilAborted);
-        const jobs = await queue({ cart: handler }, { lockLifetimeMs: 600 });
+        const jobs = await queue({ cart: handler }, { lockLifetimeMs: 9000 });
         await jobs.add('cart', '1');
         await until('the start', () => runs.length >= 1, SOON);
         await backend.repository.removeJobs({ name: 'cart' });
+        // when the lock is to be renewed, long before it would expire
         await until('its leaving', () => runs[0]?.to !== undefined, SOON);
         await until('the count', () => jobs.counts.get('cart')?.lost === 1, SOON);
         expect(await stored()).toBe(0);
@@ -415,6 +432,45 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
       });
     });
 
+    describe('for admins', () => {
+      it('lists, shows, tries again, cancels and purges', async () => {
+        const { runs, handler } = recorder(async (id, run) => {
+          if (id === 'bad') throw new PacificaError('integrity', 'bad hash');
+          if (id === 'away') throw new PacificaError('unavailable', 'away');
+          if (id === 'long') await untilAborted(id, run);
+        });
+        const jobs = await queue({ cart: handler }, { lockLifetimeMs: 900 });
+        for (const id of ['good', 'bad', 'away', 'long']) await jobs.add('cart', id);
+        await jobs.add('cart', 'later', { delay: NEVER });
+        await until('all runs', () => jobs.counts.get('cart')?.retried === 1 && runs.length >= 4, SOON);
+        const { admin } = jobs;
+        const failed = await until('states', async () => {
+          const { jobs: list } = await admin.list({ kind: 'cart', state: 'failed' });
+          return list.length === 2 && (await admin.list({ state: 'completed' })).total === 1 && list;
+        });
+        expect(failed.map(({ id }) => id).sort()).toEqual(['away', 'bad']);
+        expect((await admin.list({ limit: 2 })).jobs).toHaveLength(2);
+        expect((await admin.list({ limit: 2 })).total).toBe(5);
+        expect(await admin.show('cart', 'bad')).toMatchObject({ failures: 1, error: 'bad hash', nextRunAt: undefined });
+        expect((await admin.show('cart', 'away')).nextRunAt).toBeInstanceOf(Date);
+        const long = await admin.show('cart', 'long');
+        expect(long).toMatchObject({ kind: 'cart', id: 'long', state: 'running', failures: 0, finishedAt: undefined });
+        expect(long.worker).toContain(`:${process.pid}:`);
+        expect(await admin.show('cart', 'later')).toMatchObject({ state: 'scheduled', startedAt: undefined });
+
+        await jobs.add('cart', 'bad');
+        await until('one more try', () => jobs.counts.get('cart')?.failed === 2, SOON);
+        await admin.cancel('cart', 'later');
+        await admin.cancel('cart', 'long');
+        await until('its leaving', () => runs.find(({ id }) => id === 'long')?.to !== undefined, SOON);
+        await expect(admin.show('cart', 'long')).rejects.toMatchObject({ code: 'not-found' });
+        await expect(admin.cancel('cart', 'long')).rejects.toMatchObject({ code: 'not-found' });
+        await until('the end', async () => (await admin.show('cart', 'bad')).state === 'failed');
+        expect(await admin.purge(new Date(0))).toBe(0);
+        expect(await admin.purge(new Date(Date.now() + 1))).toBe(2);
+      });
+    });
+
     describe('stopping', () => {
       it('hands jobs back at once, and they do not count as tries', async () => {
         const leaving = recorder(untilAborted);
@@ -470,8 +526,4 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
       });
     });
   });
-}
-
-function never(): never {
-  throw new Error('there is no job');
 }

@@ -29,12 +29,20 @@ export async function postgresPlace(postgres: TestPostgres | undefined): Promise
   return { database, url: '', atomic: true, close: () => database.close() };
 }
 
-/** Jobs in a MongoDB database of their own, beside a domain on SQLite. */
-export async function mongoPlace(server: string | undefined): Promise<JobPlace> {
+/**
+ * Jobs in a MongoDB database of their own, beside a domain on SQLite.
+ * @param way port by which the queue is to go to the server, where that is another one
+ */
+export async function mongoPlace(server: string | undefined, way?: number): Promise<JobPlace> {
   const domain = await sqlitePlace();
   const url = new URL(server ?? '');
   url.pathname = `/pacifica_${randomUUID().slice(0, 8)}`;
   const mongo = await MongoClient.connect(url.href);
+  if (way !== undefined) {
+    url.port = `${way}`;
+    // the server's own idea of its address leads around the way
+    url.searchParams.set('directConnection', 'true');
+  }
   const info = await mongo.db().admin().command({ buildInfo: 1 });
   return {
     database: domain.database,

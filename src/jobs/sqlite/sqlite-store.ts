@@ -19,11 +19,15 @@ export class SqliteJobStore implements JobStore {
     this.#database = database;
   }
 
+  idOf(kind: string, id: string): JobId {
+    return jobIdOf(kind, id, 32);
+  }
+
   async put(kind: string, ids: readonly string[], at: Date, onlyIdle: boolean): Promise<void> {
     for (let start = 0; start < ids.length; start += BATCH) {
       const jobs = ids.slice(start, start + BATCH).map((id): [string, string] => {
         const data: JobData = { id };
-        return [jobIdOf(kind, id, 32), JSON.stringify(data)];
+        return [this.idOf(kind, id), JSON.stringify(data)];
       });
       await this.#database.writeStatement(
         `INSERT INTO pacifica_job AS job (id, name, type, priority, data, next_run_at)
