@@ -12,8 +12,10 @@ export interface AdoptTarget {
   /** where the file is to be */
   readonly path: string;
   readonly beforeVisible: PutOptions['beforeVisible'];
-  /** gives the finished file at `from` its place, durably */
+  /** gives the complete file at `from` its place; when it throws, both are as they were */
   show(from: string): Promise<void>;
+  /** makes that durable */
+  sync(): Promise<void>;
   /** stores bytes instead, where the file itself can not be had */
   put(
     body: AsyncIterable<Uint8Array>,
@@ -102,6 +104,7 @@ async function rename(source: string, file: FileHandle, stats: BigIntStats, targ
     if (systemCode(error) === 'EXDEV') return false;
     throw error;
   }
+  await target.sync();
   await syncFolder(dirname(source));
   return true;
 }

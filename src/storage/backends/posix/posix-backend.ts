@@ -1,4 +1,4 @@
-import { lstat, stat } from 'node:fs/promises';
+import { lstat, stat, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { abortable, abortError } from '../../../lib/abortable.js';
@@ -64,6 +64,7 @@ export class PosixBackend implements StorageBackend, LocalPaths {
       temporary = await this.#temporary.create();
       await this.#write(temporary, body, options);
       await this.#show(temporary.path, path, id, options.mode);
+      await this.#names.sync(path);
       // asked of the open file: the name may be another one's by now
       const stats = await temporary.file.stat({ bigint: true });
       await temporary.file.close();
@@ -93,14 +94,19 @@ export class PosixBackend implements StorageBackend, LocalPaths {
     await file.sync();
   }
 
+  /** Gives the complete file at `from` its place in the archive. When it throws, both are as they were. */
   async #show(from: string, to: string, id: ArchiveId, mode: PutOptions['mode']): Promise<void> {
-    if (mode === 'exclusive') {
-      if (!(await this.#names.link(from, to))) throw taken(id);
-      await unlinkIfThere(from);
-    } else {
+    if (mode !== 'exclusive') {
       await this.#names.rename(from, to);
+      return;
     }
-    await this.#names.sync(to);
+    if (!(await this.#names.link(from, to))) throw taken(id);
+    try {
+      await unlink(from);
+    } catch (error) {
+      await this.#names.unlink(to);
+      throw error;
+    }
   }
 
   async open(id: ArchiveId): Promise<StoredFile> {
@@ -145,6 +151,7 @@ export class PosixBackend implements StorageBackend, LocalPaths {
         path,
         beforeVisible: options.beforeVisible,
         show: (from) => this.#show(from, path, id, options.mode),
+        sync: () => this.#names.sync(path),
         put: (body, copied) => this.put(id, body, { mode: options.mode, ...copied }),
       });
     } catch (error) {
