@@ -127,7 +127,9 @@ class Run {
   /** wire.md, ingest part: every file gains its `_id`, the whole the transaction's. */
   async #withIds(job: IngestJob, metadata: BundleMetadata): Promise<MetadataEntry[]> {
     const { store } = this.#parts;
-    const entries = metadata.entries.filter(({ destinationTable }) => destinationTable !== 'Files');
+    // a transaction's id is ours to give, whatever the uploader says
+    const replaced = ['Files', 'Transactions._id'];
+    const entries = metadata.entries.filter(({ destinationTable }) => !replaced.includes(destinationTable));
     entries.push({ destinationTable: 'Transactions._id', value: job.id });
     for (const files of metadata.fileBatches()) {
       const paths = files.map(({ path }) => path);

@@ -204,6 +204,15 @@ describe('forms that old uploaders send', () => {
     expect(await site.catalog.metadata.files({ transaction: state.job_id })).toMatchObject([{ myOwn: { deep: [1] } }]);
   });
 
+  it("a transaction id that the uploader made up is replaced by the job's", async () => {
+    const made = { destinationTable: 'Transactions._id', value: 4711 };
+    const tar = bundle({ mine: 'mine' }, { entries: (all) => [made, ...all] });
+    const state = await ingest(tar);
+    expect(state).toMatchObject({ state: 'OK', complete: true });
+    const files = await site.catalog.metadata.files({ hashtype: 'sha1', hashsum: sum('mine') });
+    expect(files).toMatchObject([{ transaction: state.job_id }]);
+  });
+
   it('no files at all', async () => {
     expect(await ingest(bundle({}))).toMatchObject({ state: 'OK', task: 'ingest metadata', task_percent: '100.00000' });
   });
