@@ -96,7 +96,7 @@ export class CartFolders {
     await this.#doing(`can not remove the folder of cart ${place.id}`, async () => {
       const target = await readlink(link).catch(() => '');
       if (target.startsWith(`../${place.id}/`)) await rm(link, { force: true });
-      await rm(this.bundle(place), { force: true });
+      await this.removeBundle(place);
       await rm(this.data(place), { recursive: true, force: true });
       if (!(await exists(home))) return;
       await this.#removeScratch(place.id);
@@ -106,6 +106,11 @@ export class CartFolders {
         if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(systemCode(error) ?? '')) throw error;
       });
     });
+  }
+
+  /** Removes the tar of a bundled cart. Nothing to do when there is none. */
+  async removeBundle(place: CartPlace): Promise<void> {
+    await rm(this.bundle(place), { force: true });
   }
 
   /** Removes the files of a bundled cart; its tar stays. */

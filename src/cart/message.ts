@@ -3,14 +3,22 @@ const MAX_BYTES = 1024;
 /** failed files that a cart's message names */
 export const NAMED_FAILURES = 5;
 
-/** @returns the text as one line of printable ASCII of at most 1,024 bytes, the rest percent-encoded */
+/**
+ * @returns the text as one line of printable ASCII of at most 1,024 bytes, the rest percent-encoded; a percent sign too,
+ * where it could be taken for the beginning of such a code
+ */
 export function oneLine(text: string, limit = MAX_BYTES): string {
+  const clean = text
+    .replace(/%(?=[0-9A-Fa-f]{2})/g, '%25')
+    .replace(/\s+/g, ' ')
+    .trim();
   let line = '';
-  for (const character of text.replace(/\s+/g, ' ').trim()) {
-    const printable = character >= ' ' && character <= '~';
-    const encoded = printable ? character : encode(character);
-    if (line.length + encoded.length > limit) return `${line.slice(0, limit - 3)}...`;
+  let cut = '';
+  for (const character of clean) {
+    const encoded = character >= ' ' && character <= '~' ? character : encode(character);
+    if (line.length + encoded.length > limit) return `${cut}...`;
     line += encoded;
+    if (line.length <= limit - 3) cut = line;
   }
   return line;
 }
@@ -34,5 +42,5 @@ export function failureMessage(
   const head = `${failed} of ${total} files failed: `;
   // each gets its share, so that the last one is named too
   const share = Math.floor((MAX_BYTES - head.length - tail.length) / Math.max(named.length, 1)) - 2;
-  return oneLine(head + named.map(({ path, message }) => oneLine(`${path}: ${message}`, share)).join('; ') + tail);
+  return head + named.map(({ path, message }) => oneLine(`${path}: ${message}`, share)).join('; ') + tail;
 }

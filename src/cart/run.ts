@@ -14,7 +14,7 @@ import { Bringer, spaceFor } from './bring.js';
 import type { CartFolders } from './folders.js';
 import { Journal } from './journal.js';
 import type { Links } from './links.js';
-import { failureMessage, NAMED_FAILURES, oneLine } from './message.js';
+import { failureMessage, NAMED_FAILURES } from './message.js';
 import type { Space } from './space.js';
 import { CartTar, newFolders } from './tar.js';
 
@@ -73,6 +73,7 @@ export class CartRun {
   #copies = false;
   /** positions of files that are not on disk yet */
   readonly #onTape = new Set<number>();
+  #ready: number | null;
   #failed: number;
   #done = 0;
   /** what may pass, of the file that failed last */
@@ -92,6 +93,7 @@ export class CartRun {
     this.#bytesReady = cart.bytesReady;
     this.#bytesTotal = cart.bytesTotal;
     this.#occupied = cart.occupied;
+    this.#ready = cart.ready;
     this.#failed = cart.filesFailed;
     this.#journal = new Journal(
       parts.tables,
@@ -294,7 +296,7 @@ export class CartRun {
     if (error instanceof PacificaError && ['no-space', 'aborted'].includes(error.code)) throw error;
     this.#failed += 1;
     this.#parts.log.warn({ cart: this.#cart.uid, path: file.path, err: error }, 'a file of a cart failed');
-    await this.#change(file, { ...file, status: 'error', message: oneLine(reasonOf(error)) });
+    await this.#change(file, { ...file, status: 'error', message: reasonOf(error) });
   }
 
   async #change(file: CartFile, changed: CartFile): Promise<void> {
@@ -324,7 +326,7 @@ export class CartRun {
       throw error;
     }
     await this.#journal.write();
-    await this.#parts.tables.failUnfinished(this.#cart.id, this.#runId, oneLine(reasonOf(error)));
+    await this.#parts.tables.failUnfinished(this.#cart.id, this.#runId, reasonOf(error));
     this.#failed = await this.#parts.tables.countFiles(this.#cart.id, 'error');
     this.#onTape.clear();
   }
@@ -340,17 +342,23 @@ export class CartRun {
   async #finish(to: 'data' | 'bundle'): Promise<void> {
     const { folders } = this.#parts;
     this.#reserved = 0;
-    const ready = this.#cart.ready ?? Date.now();
-    await this.#journal.write({ status: 'ready', message: '', ready, runId: null, failures: 0 }, () =>
-      folders.link(this.#cart, to),
+    await this.#journal.write(
+      { status: 'ready', message: '', ready: this.#readyTime(), runId: null, failures: 0 },
+      () => folders.link(this.#cart, to),
     );
+  }
+
+  /** When it became ready for the first time: once said, the time of the tar's folders. */
+  #readyTime(): number {
+    this.#ready ??= Date.now();
+    return this.#ready;
   }
 
   /** Makes the tar on disk; it gets its name when all of it is durable. Then the files it was made of go. */
   async #writeBundle(): Promise<void> {
     const { folders, tables } = this.#parts;
     const folder = folders.data(this.#cart);
-    const readyMs = this.#cart.ready ?? Date.now();
+    const readyMs = this.#readyTime();
     const layout = await TarLayout.of(new CartTar(tables, this.#cart, { folder, top: this.#cart.uid, readyMs }));
     // its length is known now
     this.#reserved = 0;
@@ -457,6 +465,7 @@ async function* none(): AsyncGenerator<string> {
 
 /** @returns what the person who asked for the cart may read: our own faults are told in the log */
 function reasonOf(error: unknown): string {
+  if (systemCode(error) === 'ENAMETOOLONG') return 'The path is too long for the volume.';
   if (error instanceof PacificaError && error.code !== 'internal') return error.message;
   return 'The server met an error of its own; its log says which.';
 }

@@ -1,16 +1,19 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Archive } from '../archive/archive.js';
 import { messageOf, mayPass, PacificaError, wrapSystemError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
 import type { JobHandler, JobQueue, JobRun } from '../lib/job-queue.js';
+import { Lru } from '../lib/lru.js';
 import type { RandomReader } from '../lib/random-reader.js';
 import { TarLayout } from '../lib/tar/layout.js';
 import type { Cart, CartFile, CartTables, ClaimedCart } from '../storage/database/carts.js';
 import { CartFolders } from './folders.js';
 import { Leases } from './leases.js';
 import { Links } from './links.js';
+import { allFiles, findWrong } from './mend.js';
 import { oneLine } from './message.js';
 import { downloadName, parseCartUid } from './names.js';
 import { parseCartRequest } from './request.js';
@@ -63,6 +66,9 @@ const ORPHANS_INTERVAL = 3_600_000;
 /** layouts of tars that are kept for the next request, which often is for another range */
 const LAYOUTS = 32;
 const BATCH = 500;
+const REMOVE_LATER = 'a deleted cart could not be removed now; it is tried again later';
+/** ms that a client waits for the space of the cart that it deletes */
+const DELETE_WAIT = 5000;
 
 /**
  * Carts: a list of archived files becomes one download. What a cart is and how far, is in the tables; every process that
@@ -78,7 +84,7 @@ export class CartService {
   readonly #parts: RunParts;
   /** runs in this process, by cart */
   readonly #runs = new Map<number, { stop: AbortController; ended: Promise<unknown> }>();
-  readonly #layouts = new Map<string, TarLayout<CartTarEntry>>();
+  readonly #layouts = new Lru<string, TarLayout<CartTarEntry>>(LAYOUTS);
   readonly #removals = new Set<Promise<void>>();
   #swept = false;
   #orphansLooked = 0;
@@ -109,8 +115,7 @@ export class CartService {
     const { id, replaced } = await this.#tables.create(cart, files);
     await this.#queue.add('cart', String(id));
     // nobody waits for the old ones to go
-    const removal = this.#discard(replaced).finally(() => this.#removals.delete(removal));
-    this.#removals.add(removal);
+    void this.#discardLater(replaced);
   }
 
   /**
@@ -133,8 +138,8 @@ export class CartService {
   }
 
   /** @returns all files of a cart, in the order of its tar */
-  async *files({ id, filesTotal }: Cart): AsyncGenerator<CartFile> {
-    for (let from = 0; from < filesTotal; from += BATCH) yield* await this.#tables.files(id, from, BATCH);
+  files(cart: Cart): AsyncGenerator<CartFile> {
+    return allFiles(this.#tables, cart);
   }
 
   /**
@@ -171,26 +176,55 @@ export class CartService {
 
   async #layout(cart: Cart, top: string, readyMs: number): Promise<TarLayout<CartTarEntry>> {
     const key = JSON.stringify([cart.id, readyMs, top]);
-    const layout =
-      this.#layouts.get(key) ??
-      (await TarLayout.of(new CartTar(this.#tables, cart, { folder: this.#folders.data(cart), top, readyMs })));
-    // the one that was used longest ago goes first
-    this.#layouts.delete(key);
+    const known = this.#layouts.get(key);
+    if (known !== undefined) return known;
+    const tar = new CartTar(this.#tables, cart, { folder: this.#folders.data(cart), top, readyMs });
+    const layout = await TarLayout.of(tar);
     this.#layouts.set(key, layout);
-    const [oldest] = this.#layouts.keys();
-    if (this.#layouts.size > LAYOUTS && oldest !== undefined) this.#layouts.delete(oldest);
     return layout;
   }
 
   /**
-   * Deletes the uid's cart: its work stops, and its space is free when this resolves, unless it is being downloaded:
-   * then when the downloads have ended.
+   * Deletes the uid's cart: its work stops, and its space is free when this resolves; a little later when it is large,
+   * or being downloaded.
    * @throws PacificaError `not-found`
    */
   async remove(uid: string): Promise<void> {
     const ids = await this.#tables.delete(parseCartUid(uid));
     if (ids.length === 0) throw new PacificaError('not-found', `No cart with uid ${uid} found`);
-    await this.#discard(ids);
+    // a million files take minutes: the client is not to give up on an answer that it has as good as got
+    await Promise.race([this.#discardLater(ids), sleep(DELETE_WAIT, undefined, { ref: false })]);
+  }
+
+  #discardLater(ids: readonly number[]): Promise<void> {
+    const removal = this.#discard(ids).finally(() => this.#removals.delete(removal));
+    this.#removals.add(removal);
+    return removal;
+  }
+
+  /**
+   * Checks what a finished cart has on disk, and brings again what is missing or wrong; files that had failed are tried
+   * again. An unfinished cart is put on the queue. The cart is as it was when nothing is wrong.
+   * @returns the number of files that are brought again
+   * @throws PacificaError `not-found` when it was deleted meanwhile
+   */
+  async mend(cart: Cart): Promise<number> {
+    if (!['ready', 'error'].includes(cart.status)) {
+      await this.#queue.add('cart', String(cart.id));
+      return 0;
+    }
+    let wrong = await this.#tables.countFiles(cart.id, 'error');
+    for await (const positions of inBatches(findWrong(this.#tables, this.#folders, cart))) {
+      await this.#tables.unstage(cart.id, positions);
+      wrong += positions.length;
+    }
+    if (wrong === 0 && cart.status === 'ready') return 0;
+    if (!(await this.#tables.reopen(cart.id))) {
+      throw new PacificaError('not-found', `cart ${cart.uid} was deleted meanwhile`);
+    }
+    await this.#folders.removeBundle(cart);
+    await this.#queue.add('cart', String(cart.id));
+    return wrong;
   }
 
   /**
@@ -262,7 +296,13 @@ export class CartService {
   }
 
   async #removeDeleted(): Promise<void> {
-    for (const cart of await this.#tables.removable()) await this.#removeData(cart);
+    for (const cart of await this.#tables.removable()) {
+      try {
+        await this.#removeData(cart);
+      } catch (error) {
+        this.#log.error({ cart: cart.id, err: error }, REMOVE_LATER);
+      }
+    }
   }
 
   /** Stops the work on deleted carts and removes what they have, unless they are being downloaded. */
@@ -275,7 +315,7 @@ export class CartService {
         const cart = await this.#tables.get(id);
         if (cart !== undefined && !(await this.#tables.isLeased(id))) await this.#removeData(cart);
       } catch (error) {
-        this.#log.error({ cart: id, err: error }, 'a deleted cart could not be removed now; it is tried again later');
+        this.#log.error({ cart: id, err: error }, REMOVE_LATER);
       }
     }
   }
@@ -310,17 +350,21 @@ export class CartService {
       await new CartRun(this.#parts, cart, runId, stop).run();
     } catch (error) {
       if (run.signal.aborted) throw run.signal.reason;
-      if (error instanceof PacificaError && error.code === 'aborted') return await this.#afterLoss(cart);
+      if (error instanceof PacificaError && error.code === 'aborted') return await this.#afterLoss(cart, runId);
       if (mayPass(error)) throw error;
       await this.#endInError(cart, runId, error);
     }
   }
 
-  /** The cart was deleted under the run, or another run has it. A deleted one leaves nothing on the volume. */
-  async #afterLoss({ id, uid }: Cart): Promise<void> {
+  /**
+   * The cart was deleted under the run, or another run has it. A deleted one leaves nothing on the volume.
+   * @throws PacificaError `unavailable` when neither is so: something else broke off, and it is tried again
+   */
+  async #afterLoss({ id, uid }: Cart, runId: string): Promise<void> {
     const now = await this.#tables.get(id);
     if (now === undefined) await this.#folders.remove({ id, uid });
     else if (now.deleted !== null && !(await this.#tables.isLeased(id))) await this.#removeData(now);
+    else if (now.runId === runId) throw new PacificaError('unavailable', `the work on cart ${uid} was broken off`);
   }
 
   async #endInError(cart: Cart, runId: string, error: unknown): Promise<void> {
@@ -348,4 +392,14 @@ export class CartService {
     this.#leases.close();
     await Promise.all(this.#removals);
   }
+}
+
+async function* inBatches<T>(items: AsyncIterable<T>): AsyncGenerator<T[]> {
+  let batch: T[] = [];
+  for await (const item of items) {
+    if (batch.push(item) < BATCH) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }

@@ -4,11 +4,10 @@ import type Koa from 'koa';
 import { manifestLine } from '../cart/manifest.js';
 import { oneLine } from '../cart/message.js';
 import type { CartDownload, CartService } from '../cart/service.js';
-import { parseRangeHeader } from '../lib/byte-range.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
-import { formatHttpDate } from '../lib/http-date.js';
 import { version } from '../lib/version.js';
 import type { Cart, CartFile, CartStatus } from '../storage/database/carts.js';
+import { answerFile } from './answer-file.js';
 import { type AppOptions, createApp } from './app.js';
 import { errorBody, HttpError, statusOf } from './errors.js';
 import { readJsonBody } from './json-body.js';
@@ -31,24 +30,27 @@ const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppParts): Koa {
   const router = new Router();
 
-  router.get('/', (ctx) => answer(ctx, 200, 'Pacifica Cartd Interface Up and Running'));
+  router.get('/', (ctx) => tell(ctx, 200, 'Pacifica Cartd Interface Up and Running'));
 
   router.post('/:uid', async (ctx) => {
     await service.create(ctx.params.uid ?? '', await readJsonBody(ctx.req, bodyLimit));
-    answer(ctx, 201, 'Cart Processing has begun');
+    tell(ctx, 201, 'Cart Processing has begun');
   });
 
   router.head('/:uid', async (ctx) => {
     const uid = ctx.params.uid ?? '';
     // the old client reads both headers whatever the status
-    const tell = (status: CartStatus, message: string): void =>
+    const say = (status: CartStatus, message: string): void =>
       ctx.set({ 'X-Pacifica-Status': status, 'X-Pacifica-Message': message });
     try {
       const cart = await service.find(uid);
       if (cart === undefined) throw new HttpError(404, `No cart with uid ${uid} found`);
-      tell(statusHeader(cart), cart.message);
+      say(statusHeader(cart), cart.message);
       ctx.set(progressHeaders(cart));
-      if (cart.status === 'error') throw new HttpError(500, cart.message);
+      if (cart.status === 'error') {
+        tellFailure(ctx, cart, options.debug);
+        return;
+      }
       ctx.status = 204;
       ctx.set('Content-Type', 'application/json');
       // Koa would take the type away from an answer without a body; the originals send it
@@ -56,20 +58,20 @@ export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppPart
       ctx.res.end();
     } catch (error) {
       if (!ctx.res.hasHeader('X-Pacifica-Status')) {
-        tell('error', statusOf(error) < 500 ? oneLine(messageOf(error)) : 'The cart service can not tell now');
+        say('error', statusOf(error) < 500 ? oneLine(messageOf(error)) : 'The cart service can not tell now');
       }
       throw error;
     }
   });
 
   router.get('/:uid', async (ctx) => {
-    const cart = await readyCart(service, ctx);
+    const cart = await readyCart(service, ctx, options.debug);
     if (cart === undefined) return;
     const filename = queryText(ctx, 'filename');
     const download = await readable(() => service.download(cart, filename));
     if (download === undefined) throw new HttpError(404, GONE);
     try {
-      await tellLength(ctx, download.reader.size, options.debug, () => sendDownload(ctx, download));
+      await readable(() => answerDownload(ctx, download));
     } finally {
       await download.close();
     }
@@ -77,7 +79,7 @@ export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppPart
 
   router.delete('/:uid', async (ctx) => {
     await service.remove(ctx.params.uid ?? '');
-    answer(ctx, 200, 'Cart Deleted Successfully');
+    tell(ctx, 200, 'Cart Deleted Successfully');
   });
 
   router.get('/:uid/status', async (ctx) => {
@@ -87,7 +89,7 @@ export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppPart
   });
 
   router.get('/:uid/manifest', async (ctx) => {
-    const cart = await readyCart(service, ctx);
+    const cart = await readyCart(service, ctx, options.debug);
     if (cart === undefined) return;
     await sendText(ctx, 'text/plain; charset=utf-8', manifestText(service.files(cart)));
   });
@@ -98,55 +100,32 @@ export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppPart
   return app;
 }
 
+/** The failure of a cart is no failure of the service: nothing for its log. */
+function tellFailure(ctx: Koa.Context, { message }: Cart, debug: boolean): void {
+  ctx.status = 500;
+  ctx.body = errorBody(new HttpError(500, message), version, debug);
+}
+
 /** @returns the ready cart; undefined when it is not ready and that is answered */
 async function readyCart(
   service: CartService,
   ctx: Koa.ParameterizedContext & { params: { uid?: string } },
+  debug: boolean,
 ): Promise<Cart | undefined> {
   const cart = await service.find(ctx.params.uid ?? '');
   if (cart === undefined) throw new HttpError(404, GONE);
-  if (cart.status === 'error') throw new HttpError(500, cart.message);
   if (cart.status === 'ready') return cart;
-  answer(ctx, 202, 'The cart is not ready for download.');
+  if (cart.status === 'error') tellFailure(ctx, cart, debug);
+  else tell(ctx, 202, 'The cart is not ready for download.');
   return undefined;
 }
 
-/** Sends the tar, or the range of it that is asked for. */
-async function sendDownload(ctx: Koa.Context, { fileName, etag, lastModified, reader }: CartDownload): Promise<void> {
-  const { size } = reader;
-  ctx.set({
-    'Content-Type': 'application/octet-stream',
-    'Content-Disposition': disposition(fileName),
-    'Accept-Ranges': 'bytes',
-    ETag: `"${etag}"`,
-    'Last-Modified': formatHttpDate(lastModified),
-  });
-  const ranges = isCurrent(ctx) ? parseRangeHeader(ctx.get('Range'), size) : undefined;
-  const range = ranges?.[0] ?? { start: 0, end: size };
-  ctx.status = ranges === undefined ? 200 : 206;
-  if (ranges !== undefined) ctx.set('Content-Range', `bytes ${range.start}-${range.end - 1}/${size}`);
-  ctx.set('Content-Length', String(range.end - range.start));
-  ctx.respond = false;
-  await readable(() => sendRange(ctx.res, reader, range.start, range.end));
-}
-
-/** RFC 9110, 13.1.5: a range is answered only if the validator is exactly the one that the client has a part of. */
-function isCurrent({ request, response }: Koa.Context): boolean {
-  const ifRange = request.get('If-Range');
-  return ifRange === '' || ifRange === response.get('ETag') || ifRange === response.get('Last-Modified');
-}
-
-/** RFC 9110, 15.5.17: who asks for a range that lies outside is told the length. */
-async function tellLength(ctx: Koa.Context, size: number, debug: boolean, work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof PacificaError) || error.code !== 'range') throw error;
-    ctx.status = 416;
-    ctx.set({ 'Content-Type': 'application/json', 'Content-Range': `bytes */${size}` });
-    ctx.remove('Content-Disposition');
-    ctx.body = errorBody(error, version, debug);
-  }
+/** Answers with the tar, or the ranges of it that are asked for. */
+async function answerDownload(ctx: Koa.Context, { fileName, etag, lastModified, reader }: CartDownload): Promise<void> {
+  ctx.set('Content-Type', 'application/octet-stream');
+  ctx.set('Content-Disposition', disposition(fileName));
+  const facts = { size: reader.size, etag, mtimeMs: lastModified };
+  await answerFile(ctx, facts, (res, start, end) => sendRange(res, reader, start, end), reader);
 }
 
 /** A plain name as the originals send it, any other one by RFC 6266. */
@@ -230,9 +209,7 @@ async function* pieces(lines: AsyncIterable<string>): AsyncGenerator<Buffer> {
   yield Buffer.from(text);
 }
 
-/** An answer as the originals write it, to the byte. */
-function answer(ctx: Koa.ParameterizedContext, status: number, message: string): void {
+function tell(ctx: Koa.Context, status: number, message: string): void {
   ctx.status = status;
-  ctx.set('Content-Type', 'application/json');
-  ctx.body = `{"message": ${JSON.stringify(message)}}`;
+  ctx.body = { message };
 }

@@ -173,6 +173,15 @@ describe('failures that may pass', () => {
     expect(await messageOf('dead')).toBe('1 of 1 files failed: f/0: the archive is down');
   });
 
+  it('a transfer that breaks off for no reason of ours is tried again', async () => {
+    await startFar();
+    far.beforeOpen = () => {
+      if (far.opened.length === 1) throw new PacificaError('aborted', 'the transfer was stopped');
+    };
+    await site.post('broken-off', site.lay(2, 100));
+    expect(await site.end('broken-off')).toBe('ready');
+  });
+
   it('an archive that sends fewer bytes than it announced never makes a ready cart', async () => {
     await startFar();
     const [file] = site.lay(1, 10_000, 1000);

@@ -282,6 +282,27 @@ export class CartTables {
     });
   }
 
+  /** Notes that files of a finished cart are not on disk as they should be. They are brought again after {@link reopen}. */
+  async unstage(id: number, positions: readonly number[]): Promise<void> {
+    await this.#write(async (transaction) => {
+      const where = { cartId: id, position: [...positions], status: 'staged' as const };
+      await this.#files.update({ status: 'waiting' }, { where, transaction });
+    });
+  }
+
+  /** Makes a finished cart one that is to be worked on: what failed, or was unstaged. @returns false when it was deleted */
+  async reopen(id: number): Promise<boolean> {
+    return this.#write(async (transaction) => {
+      const changes = { status: 'staging' as const, message: '', failures: 0, runId: null, updated: Date.now() };
+      const where = { id, deleted: null, status: ['ready' as const, 'error' as const] };
+      const [reopened] = await this.#carts.update(changes, { where, transaction });
+      if (reopened === 0) return false;
+      const failed = { cartId: id, status: 'error' as const };
+      await this.#files.update({ status: 'waiting', message: '' }, { where: failed, transaction });
+      return true;
+    });
+  }
+
   /** The fencing: no other run changes the cart until this transaction ends. */
   async #hold(id: number, runId: string, changes: CartChanges, transaction: Transaction): Promise<void> {
     const where = { id, runId, deleted: null };
@@ -359,7 +380,7 @@ export class CartTables {
   }
 
   /** @returns deleted carts that nobody downloads any more, and carts whose posting broke off */
-  async removable(limit = 100): Promise<Cart[]> {
+  async removable(limit = 1000): Promise<Cart[]> {
     const busy = await this.#liveLeases();
     const hour = 3_600_000;
     const rows = await this.#carts.findAll({
