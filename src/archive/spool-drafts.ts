@@ -87,7 +87,7 @@ export class SpoolDrafts implements Drafts {
 
   /** Removes what processes that died have begun to write here. */
   async sweep(): Promise<void> {
-    await this.#temporary.sweep();
+    await this.#temporary.sweep(async () => Promise.resolve());
   }
 
   #mark(group: string, name: string, id: ArchiveId, etag: string): Mark {

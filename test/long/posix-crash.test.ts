@@ -7,7 +7,7 @@ import { eachLimit } from '../../src/lib/each-limit.js';
 import { PosixBackend } from '../../src/storage/backends/posix/posix-backend.js';
 import { changes, prepare } from '../storage/backends/posix/changes.js';
 import { removeFolder, temporaryFolder } from '../support/temporary-folder.js';
-import { filesBelow } from '../support/tree.js';
+import { emptyFolders, filesBelow } from '../support/tree.js';
 
 const CHILD = join(import.meta.dirname, '..', 'storage', 'backends', 'posix', 'crash-child.ts');
 
@@ -41,6 +41,7 @@ describe.each(Object.entries(changes))('kill -9 before any step of %s', (name, c
       await backend.sweep();
       const left = await filesBelow(join(root, '.pacifica', 'tmp'));
       expect([context, left]).toEqual([context, []]);
+      expect([context, await emptyFolders(root, ['.pacifica'])]).toEqual([context, []]);
     });
     expect(last).toBe(true);
     expect(steps).toBeGreaterThan(change.leastSteps);

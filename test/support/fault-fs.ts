@@ -19,7 +19,7 @@ export type Fault = 'EIO' | 'ENOSPC' | 'short' | 'slow' | 'never' | (() => void)
 type AnyFunction = (...args: unknown[]) => unknown;
 type Host = Record<string, unknown>;
 
-const NAMED = ['rename', 'link', 'unlink', 'mkdir', 'rmdir'] as const;
+const NAMED = ['rename', 'link', 'unlink', 'mkdir', 'rmdir', 'writeFile'] as const;
 const ON_HANDLE = ['write', 'writev', 'chmod', 'utimes', 'sync'] as const;
 
 /** Lets every call of this process that changes files pass through `plan`. Call what it returns to end that. */

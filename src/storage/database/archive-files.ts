@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { QueryTypes } from 'sequelize';
 import type { ArchiveId } from '../../lib/archive-id.js';
 import { Batcher } from '../../lib/batcher.js';
+import { messageOf, PacificaError, systemCode } from '../../lib/errors.js';
 import type { Database } from './database.js';
 
 /** What is known of one version of a file of the archive. */
@@ -56,6 +57,8 @@ interface Settlement {
 const TABLE = 'pacifica_archive_file';
 /** rows a statement */
 const BATCH = 500;
+/** SQLite's result code for a full disk, PostgreSQL's condition disk_full */
+const FULL: ReadonlySet<string> = new Set(['SQLITE_FULL', '53100']);
 
 /**
  * Records of the archive's files: table `pacifica_archive_file`. A file may have several rows, one a version; the one
@@ -95,7 +98,7 @@ export class ArchiveFiles {
    * @param version etag of the one that is there; what is announced beside it is somebody's who is at work
    */
   async deleting(id: ArchiveId, version: string): Promise<void> {
-    await this.#database.writeStatement(
+    await this.#write(
       `UPDATE ${TABLE} SET state = 'deleting', changed = $now
        WHERE file_id = $id AND (state <> 'pending' OR version = $version)`,
       { id, version, now: Date.now() },
@@ -104,11 +107,7 @@ export class ArchiveFiles {
 
   /** Removes the rows of a file that was taken away since {@link deleting}; what was announced after it stays. */
   async deleted(id: ArchiveId): Promise<void> {
-    await this.#database.writeStatement(
-      `DELETE FROM ${TABLE} WHERE file_id = $id AND state = 'deleting'`,
-      { id },
-      { durable: false },
-    );
+    await this.#write(`DELETE FROM ${TABLE} WHERE file_id = $id AND state = 'deleting'`, { id }, { durable: false });
   }
 
   /** @returns all rows of a file, the newest first */
@@ -125,11 +124,11 @@ export class ArchiveFiles {
   async mend(settled: readonly string[], gone: readonly string[]): Promise<void> {
     if (settled.length > 0) {
       const { list, bind } = names(settled);
-      await this.#database.writeStatement(`UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${list})`, bind);
+      await this.#write(`UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${list})`, bind);
     }
     if (gone.length > 0) {
       const { list, bind } = names(gone);
-      await this.#database.writeStatement(`DELETE FROM ${TABLE} WHERE record_id IN (${list})`, bind);
+      await this.#write(`DELETE FROM ${TABLE} WHERE record_id IN (${list})`, bind);
     }
   }
 
@@ -152,7 +151,7 @@ export class ArchiveFiles {
       });
       return `($k${index}, $i${index}, $v${index}, $s${index}, $m${index}, $a${index}, $d${index}, 'pending', $now)`;
     });
-    await this.#database.writeStatement(
+    await this.#write(
       `INSERT INTO ${TABLE} (record_id, file_id, version, size, mtime, algorithm, digest, state, changed) VALUES ${values.join(', ')}`,
       bind,
     );
@@ -162,22 +161,31 @@ export class ArchiveFiles {
     const keys = names(rows.map(({ key }) => key));
     const ids = names([...new Set(rows.map(({ id }) => id))], 'i');
     const quick = { durable: false };
-    await this.#database.writeStatement(
+    await this.#write(
       `UPDATE ${TABLE} SET state = 'old', changed = $now WHERE file_id IN (${ids.list}) AND state = 'settled'`,
       { ...ids.bind, now: Date.now() },
       quick,
     );
-    await this.#database.writeStatement(
+    await this.#write(
       `UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${keys.list}) AND state = 'pending'`,
       keys.bind,
       quick,
     );
     for (const { key, version } of rows.filter((row) => row.version !== null)) {
-      await this.#database.writeStatement(
-        `UPDATE ${TABLE} SET version = $version WHERE record_id = $key`,
-        { key, version },
-        quick,
-      );
+      await this.#write(`UPDATE ${TABLE} SET version = $version WHERE record_id = $key`, { key, version }, quick);
+    }
+  }
+
+  async #write(sql: string, bind: Record<string, unknown>, options?: { durable?: boolean }): Promise<void> {
+    try {
+      await this.#database.writeStatement(sql, bind, options);
+    } catch (error) {
+      const cause = error instanceof Error && 'parent' in error ? error.parent : error;
+      if (!FULL.has(systemCode(cause) ?? '')) throw error;
+      throw new PacificaError('no-space', `the database has no room for a record: ${messageOf(cause)}`, {
+        hint: 'free space on the file system of the database',
+        cause: error,
+      });
     }
   }
 

@@ -33,8 +33,8 @@ export class PosixBackend implements StorageBackend, LocalPaths {
     const root = resolve(folder);
     this.url = `posix://${pathToFileURL(root).pathname}`;
     this.#layout = new Layout(root, useId2filename);
-    this.#names = new VisibleNames(root);
     this.#temporary = new TemporaryFiles(join(root, OWN_FOLDER, 'tmp'));
+    this.#names = new VisibleNames(root, this.#temporary);
     this.drafts = new PosixDrafts(
       new DraftFolder(join(root, OWN_FOLDER, 'drafts'), this.#temporary),
       this.#names,
@@ -172,7 +172,7 @@ export class PosixBackend implements StorageBackend, LocalPaths {
    * @returns how many files were removed
    */
   async sweep(): Promise<number> {
-    return this.#temporary.sweep();
+    return this.#temporary.sweep(async (path) => this.#names.removeEmptyFolders(join(this.root, path)));
   }
 
   async close(): Promise<void> {

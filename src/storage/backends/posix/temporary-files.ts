@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../../../lib/durable-write.js';
 import { systemCode } from '../../../lib/errors.js';
@@ -11,6 +11,9 @@ import { isDead, processMark } from '../../../lib/process-mark.js';
  * connections are cut long before
  */
 const LITTER_AGE = 24 * 60 * 60 * 1000;
+
+/** ending of a note's name */
+const NOTE = '.note';
 
 export interface TemporaryFile {
   readonly path: string;
@@ -36,29 +39,50 @@ export class TemporaryFiles {
   /** Makes an empty file that nobody else can read. Close it, and unlink or rename it. */
   async create(): Promise<TemporaryFile> {
     const path = this.newPath();
+    return { path, file: await this.#inFolder(() => open(path, 'wx', 0o600)) };
+  }
+
+  /**
+   * Leaves a few words for whoever sweeps after this process.
+   * @returns path of the note, to be unlinked when it is no longer true
+   */
+  async note(text: string): Promise<string> {
+    const path = `${this.newPath()}${NOTE}`;
     try {
-      return { path, file: await open(path, 'wx', 0o600) };
+      await this.#inFolder(() => writeFile(path, text, { flag: 'wx' }));
     } catch (error) {
-      if (systemCode(error) !== 'ENOENT') throw error;
-      await makeFolder(this.#folder);
-      return { path, file: await open(path, 'wx', 0o600) };
+      await unlinkIfThere(path).catch(() => undefined);
+      throw error;
     }
+    return path;
   }
 
   /**
    * Removes what dead processes left: at once what is of this machine, after a day what is of another one.
+   * @param onNote is told the notes among it, before they are removed
    * @returns how many files were removed
    */
-  async sweep(): Promise<number> {
+  async sweep(onNote: (text: string) => Promise<void>): Promise<number> {
     let removed = 0;
     for (const name of await entries(this.#folder)) {
       const path = join(this.#folder, name);
-      const dead = isDead(name.slice(0, name.lastIndexOf('.')));
+      const dead = isDead(name.split('.').slice(0, 3).join('.'));
       if (dead === false) continue;
       if (dead === undefined && !(await isOld(path))) continue;
+      if (name.endsWith(NOTE)) await onNote(await readFile(path, 'utf8'));
       if (await unlinkIfThere(path)) removed += 1;
     }
     return removed;
+  }
+
+  async #inFolder<T>(make: () => Promise<T>): Promise<T> {
+    try {
+      return await make();
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
+      await makeFolder(this.#folder);
+      return make();
+    }
   }
 }
 

@@ -1,7 +1,8 @@
 import { link, lstat, rename, rmdir, stat, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, relative } from 'node:path';
 import { FolderSyncer, makeFolder } from '../../../lib/durable-write.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
+import { type TemporaryFiles, unlinkIfThere } from './temporary-files.js';
 
 /** how often a folder is made again when others delete it, empty as it is, before we could use it */
 const FOLDER_TRIES = 100;
@@ -18,8 +19,11 @@ export class VisibleNames {
   /** folder -> which folder it was when all above it was known to be durable */
   readonly #durable = new Map<string, string>();
 
-  constructor(root: string) {
+  readonly #temporary: TemporaryFiles;
+
+  constructor(root: string, temporary: TemporaryFiles) {
     this.#root = root;
+    this.#temporary = temporary;
   }
 
   /** Gives the file at `from` the name `to` instead, over what is there. */
@@ -53,16 +57,18 @@ export class VisibleNames {
    * @returns false when there was no such file
    */
   async unlink(path: string): Promise<boolean> {
-    try {
-      await unlink(path);
-    } catch (error) {
-      if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR'].includes(systemCode(error) ?? '')) return false;
-      // what unlink says of a folder differs from system to system
-      if (systemCode(error) === 'EPERM' && (await lstat(path)).isDirectory()) return false;
-      throw error;
-    }
-    await this.removeEmptyFolders(path);
-    return true;
+    return this.#noting(path, async () => {
+      try {
+        await unlink(path);
+      } catch (error) {
+        if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR'].includes(systemCode(error) ?? '')) return false;
+        // what unlink says of a folder differs from system to system
+        if (systemCode(error) === 'EPERM' && (await lstat(path)).isDirectory()) return false;
+        throw error;
+      }
+      await this.removeEmptyFolders(path);
+      return true;
+    });
   }
 
   /** Makes the name `path` durable, with all folders above it that are new. */
@@ -82,24 +88,39 @@ export class VisibleNames {
   }
 
   async #inFolder(from: string, to: string, name: () => Promise<void>): Promise<void> {
-    for (let tries = 1; ; tries += 1) {
-      try {
-        await name();
-        return;
-      } catch (error) {
-        if (systemCode(error) !== 'ENOENT' || tries > FOLDER_TRIES) throw error;
-        await lstat(from);
-        await this.#makeFolder(dirname(to));
-      }
+    try {
+      await name();
+      return;
+    } catch (error) {
+      if (systemCode(error) !== 'ENOENT') throw error;
     }
+    await this.#noting(to, async () => {
+      for (let tries = 1; ; tries += 1) {
+        await lstat(from);
+        try {
+          await makeFolder(dirname(to));
+          await name();
+          return;
+        } catch (error) {
+          // the folder, or one above it, was deleted in the meantime
+          if (systemCode(error) === 'ENOENT' && tries < FOLDER_TRIES) continue;
+          await this.removeEmptyFolders(to).catch(() => undefined);
+          throw error;
+        }
+      }
+    });
   }
 
-  async #makeFolder(folder: string): Promise<void> {
+  /** Leaves a note while folders above `path` may be empty: whoever sweeps after a crash removes them. */
+  async #noting<T>(path: string, work: () => Promise<T>): Promise<T> {
+    if (dirname(path) === this.#root) return work();
+    // on a full disk there is no room for a note, and deleting must go on all the same
+    const note = await this.#temporary.note(relative(this.#root, path)).catch(() => undefined);
     try {
-      await makeFolder(folder);
-    } catch (error) {
-      // a folder above it was deleted in the meantime: the next try makes it again
-      if (systemCode(error) !== 'ENOENT') throw error;
+      return await work();
+    } finally {
+      // one that stays does no harm, and is swept in the end
+      if (note !== undefined) await unlinkIfThere(note).catch(() => undefined);
     }
   }
 
@@ -111,8 +132,9 @@ export class VisibleNames {
         await rmdir(at);
       } catch (error) {
         const code = systemCode(error) ?? '';
-        if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'EBUSY', 'EACCES', 'EPERM'].includes(code)) throw error;
-        break;
+        if (['ENOTEMPTY', 'EEXIST', 'EBUSY', 'EACCES', 'EPERM'].includes(code)) break;
+        // gone already: those above it may still be there
+        if (code !== 'ENOENT') throw error;
       }
       at = dirname(at);
     }
