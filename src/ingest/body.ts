@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, PacificaError } from '../lib/errors.js';
 import { formatSize } from '../lib/sizes.js';
 
@@ -44,15 +45,17 @@ export class Body implements AsyncIterable<Uint8Array> {
    * read it (Python's requests among them).
    */
   async drain(): Promise<void> {
-    const end = Date.now() + DRAIN_TIME;
+    const stop = new AbortController();
+    const late = sleep(DRAIN_TIME, true, { signal: stop.signal }).catch(() => true);
     const last = this.#bytes + DRAIN_BYTES;
-    while (!this.#ended && this.#bytes < last && Date.now() < end) {
-      try {
-        await this.#read();
-      } catch {
-        return;
-      }
+    while (!this.#ended && this.#bytes < last) {
+      const read = this.#read().then(
+        () => false,
+        () => true,
+      );
+      if (await Promise.race([late, read])) break;
     }
+    stop.abort();
   }
 
   async #next(): Promise<IteratorResult<Uint8Array>> {

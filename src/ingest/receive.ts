@@ -105,10 +105,7 @@ class Receiver {
   }
 
   async take(body: Body): Promise<{ members: number; bytes: number }> {
-    const { archive } = this.#parts;
-    const { jobId, signal } = this.#claim;
-    // the number may be that of a job before the database was brought back from a backup
-    await archive.drafts.removeGroup(groupOf(jobId));
+    const { signal } = this.#claim;
     try {
       for await (const member of readTar(body)) {
         signal.throwIfAborted();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Archive } from '../../src/archive/archive.js';
 import type { Catalog } from '../../src/catalog/catalog.js';
+import { groupOf } from '../../src/ingest/parts.js';
 import type { IngestService } from '../../src/ingest/service.js';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { PacificaError } from '../../src/lib/errors.js';
@@ -159,6 +160,43 @@ describe('fault 22, a worker that is killed: another run goes on', () => {
       return;
     }
   });
+});
+
+it('killed while files are taken back, it fails all the same, though nothing is wrong any more', async () => {
+  for (let at = 1; ; at += 1) {
+    const jobId = await receive();
+    const { drafts } = site.archive;
+    const mortal = new Mortal(at, true);
+    const dying = mortal.wrap(drafts);
+    const service = site.another({
+      ...withCatalog({ metadata: { ingest: failing(new PacificaError('invalid', 'not today')) } }),
+      archive: overriding<Archive>(site.archive, {
+        drafts: overriding(drafts, { unpublish: (group, name, id) => dying.unpublish(group, name, id) }),
+      }),
+    });
+    await site.run(jobId, service).catch(() => undefined);
+    if (mortal.isDead()) await site.run(jobId);
+    await expectFailed(jobId, 'not today');
+    if (!mortal.isDead()) return;
+  }
+});
+
+it('killed when its metadata is recorded, it ends well, though policy would say no by now', async () => {
+  const jobId = await receive();
+  const service = site.another(
+    withCatalog({
+      metadata: {
+        async ingest(metadata, user) {
+          await site.catalog.metadata.ingest(metadata, user);
+          throw new PacificaError('timeout', 'the answer was lost');
+        },
+      },
+    }),
+  );
+  await expect(site.run(jobId, service)).rejects.toThrow('the answer was lost');
+  const strict = withCatalog({ policy: { check: failing(new PacificaError('forbidden', 'no more')) } });
+  await site.run(jobId, site.another(strict));
+  await expectDone(jobId);
 });
 
 it('told to stop at any of its steps, it leaves and goes on later', async () => {
@@ -388,6 +426,18 @@ it('no id for a job: the body is not touched', async () => {
   await expect(service.move(body, { user: 'root' })).rejects.toMatchObject({ code: 'unavailable' });
 });
 
+it('the number of the transaction is ours to say, and so are those of the files', async () => {
+  const entries = (all: Record<string, unknown>[]): unknown => [
+    { destinationTable: 'Transactions._id', value: 4711 },
+    ...all.map((entry, index) => ('size' in entry ? { ...entry, _id: 4712 + index } : entry)),
+  ];
+  const jobId = await receive(bundle(FILES, { entries }));
+  await site.run(jobId);
+  await expectDone(jobId);
+  expect(await site.catalog.metadata.files({ transaction: 4711 })).toEqual([]);
+  for (let id = 4712; id < 4720; id += 1) expect(await site.catalog.metadata.files({ _id: id })).toEqual([]);
+});
+
 it('files are not visible before all of the bundle has passed', async () => {
   const jobId = await receive();
   const seen: number[] = [];
@@ -455,6 +505,16 @@ describe('a job that failed', () => {
     await expectFailed(jobId, 'not today');
     await expect(site.service.retry(jobId)).rejects.toThrow('has no data any more');
     expect(await site.service.purge(Date.now() + 1000)).toEqual([]);
+  });
+
+  it('is purged with what a run that was believed dead made visible after all', async () => {
+    const jobId = await receive();
+    await site.run(jobId, refusing());
+    const { firstFileId } = await site.service.job(jobId);
+    await site.archive.drafts.publish(groupOf(jobId), '1', parseArchiveId((firstFileId ?? 0) + 1));
+    await site.service.purge(Date.now() + 1000);
+    await expectFailed(jobId, 'not today');
+    expect(await site.leftovers()).toEqual([]);
   });
 
   it('can not be tried again while it has not failed', async () => {

@@ -1,0 +1,96 @@
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { RemoteArchive } from '../../src/archive/remote-archive.js';
+import { archiveApp } from '../../src/daemon/archive.js';
+import type { IngestService } from '../../src/ingest/service.js';
+import { parseArchiveId } from '../../src/lib/archive-id.js';
+import { PacificaError } from '../../src/lib/errors.js';
+import { startApp } from '../support/app.js';
+import { bundle, type IngestSite, startIngest } from '../support/ingest.js';
+import { silent } from '../support/log.js';
+import { collect, piecesOf } from '../support/streams.js';
+import type { TestServer } from '../support/server.js';
+import { filesBelow } from '../support/tree.js';
+
+// the archive is another process, reached by HTTP; files wait in a spool of ours until their ids are known
+
+let site: IngestSite;
+let server: TestServer;
+let remote: RemoteArchive;
+let service: IngestService;
+beforeEach(async () => {
+  site = await startIngest();
+  const app = archiveApp(
+    { service: 'archive', log: silent, debug: false },
+    { archive: site.archive, writeOnce: false },
+  );
+  server = await startApp(app);
+  remote = new RemoteArchive({ url: server.url, spool: join(site.folder, 'spool'), retryBudgetMs: 100 });
+  service = site.another({ archive: remote });
+});
+afterEach(async () => {
+  await remote.close();
+  await server.close();
+  await site.close();
+});
+
+const FILES = { 'a/one': 'one', 'a/big': Buffer.alloc(700_000, 'big'), empty: '' };
+
+async function receive(): Promise<number> {
+  const { record } = await service.receive(piecesOf(bundle(FILES, { hashtype: 'md5' })), { user: 'root' });
+  return record.job_id;
+}
+
+it('a bundle goes through, with the times of its members', async () => {
+  const jobId = await receive();
+  expect(await site.visible()).toEqual([]);
+  await site.run(jobId, service);
+  expect(await site.state(jobId)).toMatchObject({ state: 'OK', task_percent: '100.00000', exception: '' });
+  for (const { _id, name, subdir } of await site.catalog.metadata.files({ transaction: jobId })) {
+    const file = await site.archive.open(parseArchiveId(_id));
+    const path = (subdir === '' ? name : `${subdir}/${name}`) as keyof typeof FILES;
+    expect((await collect(file.stream())).equals(Buffer.from(FILES[path]))).toBe(true);
+    expect(file.status.mtimeMs).toBe(1_480_428_545_000);
+    await file.close();
+  }
+  expect(await site.visible()).toHaveLength(3);
+  expect(await filesBelow(join(site.folder, 'spool'))).toEqual([]);
+});
+
+it('a failure at the end leaves nothing visible', async () => {
+  const jobId = await receive();
+  const { ids, policy, metadata } = site.catalog;
+  const refusing = site.another({
+    archive: remote,
+    catalog: {
+      ids,
+      policy,
+      metadata: {
+        validate: (entries) => metadata.validate(entries),
+        files: (query) => metadata.files(query),
+        ingest: () => Promise.reject(new PacificaError('invalid', 'no')),
+      },
+    },
+  });
+  await site.run(jobId, refusing);
+  expect(await site.state(jobId)).toMatchObject({ state: 'FAILED', exception: 'no' });
+  expect(await site.visible()).toEqual([]);
+  await service.retry(jobId);
+  await site.run(jobId, service);
+  expect(await site.state(jobId)).toMatchObject({ state: 'OK' });
+  expect(await site.visible()).toHaveLength(3);
+});
+
+it('an archive that is down is waited for', async () => {
+  const jobId = await receive();
+  const gone = new RemoteArchive({ url: 'http://127.0.0.1:9', spool: join(site.folder, 'spool'), retryBudgetMs: 100 });
+  const down = site.another({ archive: gone });
+  await expect(site.run(jobId, down)).rejects.toMatchObject({ code: 'unavailable' });
+  const state = await site.state(jobId);
+  expect(state).toMatchObject({ state: 'OK', task: 'ingest files', complete: false });
+  expect(state.exception).toMatch(/^waiting: can not reach the archive/);
+  await gone.close();
+  await site.run(jobId, service);
+  expect(await site.state(jobId)).toMatchObject({ state: 'OK', complete: true });
+  expect(await site.visible()).toHaveLength(3);
+});
