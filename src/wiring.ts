@@ -79,14 +79,15 @@ export async function buildHouse({ config, log, services: names, signal }: House
     const checks: HealthCheck[] = [{ name: 'database', check: () => database.sequelize.authenticate() }];
     const background = new Background(log);
 
-    const keep = <A extends Archive>(archive: A): A => {
+    const keep = <A extends Archive>(name: string, archive: A): A => {
+      checks.push({ name, check: () => reachable(archive) });
       closing.push(() => archive.close());
       background.sweeps.push(() => archive.sweep());
       return archive;
     };
     // one for all services of the process: changes of a file wait for each other in it
     let local: LocalArchive | undefined;
-    const localArchive = (): LocalArchive => (local ??= keep(openLocalArchive(parts)));
+    const localArchive = (): LocalArchive => (local ??= keep('archive', openLocalArchive(parts)));
 
     if (names.includes('archive')) {
       const archive = localArchive();
@@ -99,8 +100,7 @@ export async function buildHouse({ config, log, services: names, signal }: House
     if (names.some((name) => name === 'cart' || name === 'ingest' || name === 'proxy')) {
       // what the site names, else the storage itself
       const { url } = config.archiveinterface;
-      const archive = url === '' ? localArchive() : keep(openRemoteArchive(config, url));
-      checks.push({ name: 'archive', check: () => reachable(archive) });
+      const archive = url === '' ? localArchive() : keep('archiveinterface', openRemoteArchive(config, url));
       if (names.includes('proxy')) {
         await waitForMetadata(config, log, signal);
         const { accel } = config.nginx;
