@@ -52,9 +52,16 @@ const status = async (uid: string): Promise<string | undefined> => (await site.s
 
 describe.skipIf(!canMount)('a volume of 16 MiB (needs the right to mount)', () => {
   it('carts that are staged at once never overfill it (fault 19)', async () => {
-    await startSmall({ lruPurge: false });
+    let far: FarArchive | undefined;
+    await startSmall({ lruPurge: false }, (real) => (far = new FarArchive(real)));
     const files = site.lay(24, MiB);
     const carts = Array.from({ length: 4 }, (_, n) => files.slice(n * 6, n * 6 + 6));
+    // nobody writes before all have asked for room
+    const asked = until('all have room, or none', async () => {
+      const found = await Promise.all(carts.map((_, n) => site.service.find(`c${n}`)));
+      return found.every((cart) => cart !== undefined && (cart.reserved > 0 || cart.status === 'error'));
+    });
+    if (far !== undefined) far.beforeOpen = async () => void (await asked);
     const statuses = await Promise.all(carts.map((list, n) => site.post(`c${n}`, list)));
     expect(statuses).toEqual([201, 201, 201, 201]);
     const ends = await Promise.all(carts.map((_, n) => site.end(`c${n}`)));
@@ -65,6 +72,7 @@ describe.skipIf(!canMount)('a volume of 16 MiB (needs the right to mount)', () =
       expect(cart?.message).toBe(cart?.status === 'ready' ? '' : 'No Space Available');
       expect(cart?.reserved).toBe(0);
     }
+    expect(far?.opened).toHaveLength(12);
     expect(await free()).toBeGreaterThan(3 * MiB);
   });
 
@@ -205,6 +213,23 @@ describe('purge', () => {
 });
 
 describe('a download under way', () => {
+  it('that began a moment ago is seen by whoever wants to delete the cart', async () => {
+    site = await startCartSite();
+    await site.post('raced', site.lay(1, 100));
+    expect(await site.end('raced')).toBe('ready');
+    const before = await site.service.find('raced');
+    if (before === undefined) throw new Error('no cart');
+    // by the list that the other one has read, it is idle
+    expect(await site.tables.lease(before.id, 'downloader', Date.now() + 60_000)).toBe(true);
+    expect(await site.tables.deleteIdle(before)).toBe(false);
+    const now = await site.service.find('raced');
+    if (now === undefined) throw new Error('it was deleted');
+    expect(await site.tables.deleteIdle(now)).toBe(false);
+    await site.tables.renew('downloader', Date.now() - 1);
+    expect(await site.tables.deleteIdle(now)).toBe(true);
+    expect(await site.tables.lease(before.id, 'too late', Date.now() + 60_000)).toBe(false);
+  });
+
   it('goes on when the cart is deleted; then its space is freed', async () => {
     site = await startCartSite();
     const files = site.lay(30, MiB);
