@@ -5,7 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @returns the first answer that is neither undefined nor false
  * @throws when the time is up, with what was waited for and the last error of `ask`
  */
-export async function until<T>(what: string, ask: () => Promise<T | undefined | false> | T | undefined | false, timeout = 30_000): Promise<T> {
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T | undefined | false> | T | undefined | false,
+  timeout = 30_000,
+): Promise<T> {
   const deadline = Date.now() + timeout;
   let last: unknown;
   for (;;) {
