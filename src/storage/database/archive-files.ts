@@ -158,12 +158,17 @@ export class ArchiveFiles {
   }
 
   async #settle(rows: Settlement[]): Promise<void> {
-    const keys = names(rows.map(({ key }) => key));
+    // of several of one file the last is the one that is there: they come in the order in which they became visible
+    const kept = new Set(new Map(rows.map(({ id, key }) => [id, key])).values());
+    const replaced = rows.map(({ key }) => key).filter((key) => !kept.has(key));
+    const keys = names([...kept]);
+    const old = names(replaced, 'o');
     const ids = names([...new Set(rows.map(({ id }) => id))], 'i');
     const quick = { durable: false };
     await this.#write(
-      `UPDATE ${TABLE} SET state = 'old', changed = $now WHERE file_id IN (${ids.list}) AND state = 'settled'`,
-      { ...ids.bind, now: Date.now() },
+      `UPDATE ${TABLE} SET state = 'old', changed = $now
+       WHERE (file_id IN (${ids.list}) AND state = 'settled') OR record_id IN (${old.list || 'NULL'})`,
+      { ...ids.bind, ...old.bind, now: Date.now() },
       quick,
     );
     await this.#write(
