@@ -1,4 +1,14 @@
-import { closeSync, fstatSync, type FSWatcher, openSync, readSync, rmSync, statSync, watch, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  type FSWatcher,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+  watch,
+  writeSync,
+} from 'node:fs';
 import { BaseNotificationChannel, type JobNotification, toJobId } from 'agenda';
 import { PacificaError } from '../../lib/errors.js';
 
@@ -63,14 +73,21 @@ export class Bell extends BaseNotificationChannel {
 
   async publish(notification: JobNotification): Promise<void> {
     if (this._state !== 'connected') throw new PacificaError('internal', 'the channel of jobs is not connected');
+    if ((statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0) > LIMIT) this.#beginAnew();
     // one call of write() to a file opened for appending: lines of several processes do not mix
-    if ((statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0) > LIMIT) rmSync(this.#file, { force: true });
     const file = openSync(this.#file, 'a');
     try {
       writeSync(file, `${JSON.stringify(notification)}\n`);
     } finally {
       closeSync(file);
     }
+  }
+
+  /** A new file beside the old one takes its name: while both are there they can not have the same inode. */
+  #beginAnew(): void {
+    const fresh = `${this.#file}.${process.pid}`;
+    closeSync(openSync(fresh, 'w'));
+    renameSync(fresh, this.#file);
   }
 
   /** Reads what was written since. */
