@@ -53,7 +53,7 @@ it('the two commands stand there, and the server is started as the test does it'
 
 it('the first ten minutes work: with the command line', () => {
   const out = run(blocks[2] ?? '');
-  expect(out).toContain(readFileSync(join(home, 'experiment/run.txt'), 'utf8'));
+  expect(readFileSync(join(home, 'copy.txt'), 'utf8')).toBe(readFileSync(join(home, 'experiment/run.txt'), 'utf8'));
   expect(out).toContain('disk');
 });
 
