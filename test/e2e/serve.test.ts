@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,11 +130,8 @@ describe('pacifica serve', () => {
 });
 
 describe('a daemon that can not start says why in a line', () => {
-  let taken: Server;
-  afterEach(() => taken?.close());
-
   it('a port in use: 5', async () => {
-    taken = createServer().listen(0, '127.0.0.1');
+    const taken = createServer().listen(0, '127.0.0.1');
     await until('the port', () => taken.listening);
     const { port } = taken.address() as AddressInfo;
     const { status, stderr, stdout } = pacifica(
@@ -143,6 +140,7 @@ describe('a daemon that can not start says why in a line', () => {
         PACIFICA_LOG_LEVEL: 'silent',
       },
     );
+    taken.close();
     expect([status, stdout]).toEqual([5, '']);
     expect(stderr).toContain(`127.0.0.1:${port}`);
     expect(stderr).toContain('in use');
