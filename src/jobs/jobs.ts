@@ -299,7 +299,7 @@ export class Jobs implements JobQueue {
         lease.handBack = true;
         counts.handedBack += 1;
         this.#log.info(line(), 'job handed back');
-      } else if (mayPass(error)) {
+      } else if (isTriedAgain(error)) {
         counts.retried += 1;
         this.#log.warn({ ...line(), err: error }, 'job failed, it will be tried again');
       } else {
@@ -307,7 +307,8 @@ export class Jobs implements JobQueue {
         this.#log.error({ ...line(), err: error }, 'job failed');
       }
       this.#lookAfter(lease);
-      throw error;
+      // Agenda expects an Error
+      throw error instanceof Error ? error : new PacificaError('internal', messageOf(error));
     }
     if (lease.lost) counts.lost += 1;
     else counts.succeeded += 1;
@@ -403,7 +404,15 @@ export class Jobs implements JobQueue {
   }
 }
 
+/**
+ * What may pass; and what a handler gave up since another run has its row, which then finds out what is left to do: a
+ * job that is not known to be done is never dropped.
+ */
+function isTriedAgain(error: unknown): boolean {
+  return mayPass(error) || (error instanceof PacificaError && error.code === 'aborted');
+}
+
 /** Agenda's question after a failed run. @returns ms until the next try, null for none */
 function retryDelay({ attempt, error }: { attempt: number; error: unknown }): number | null {
-  return mayPass(error) ? backoff(attempt, RETRY) : null;
+  return isTriedAgain(error) ? backoff(attempt, RETRY) : null;
 }

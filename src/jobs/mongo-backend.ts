@@ -50,11 +50,12 @@ export class MongoQueueBackend implements QueueBackend {
   #channel: MongoChangeStreamNotificationChannel | undefined;
 
   constructor({ url, onError }: BackendOptions) {
-    // what was written is to survive the loss of a server: acknowledged by most of them, and in their journals
+    const says = (option: string): boolean => new RegExp(`[?&]${option}=`, 'i').test(url);
     this.#client = new MongoClient(url, {
       appName: 'pacifica-jobs',
-      serverSelectionTimeoutMS: TIMEOUT,
-      writeConcern: { w: 'majority', journal: true },
+      ...(!says('serverSelectionTimeoutMS') && { serverSelectionTimeoutMS: TIMEOUT }),
+      // what was written is to survive the loss of a server: acknowledged by most of them, and in their journals
+      ...(!says('w') && { writeConcern: { w: 'majority', journal: true } }),
     });
     this.#client.on('error', onError);
     const database = this.#client.db();

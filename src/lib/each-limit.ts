@@ -18,5 +18,5 @@ export async function eachLimit<T>(items: Iterable<T>, limit: number, work: (ite
     }
   };
   await Promise.all(Array.from({ length: limit }, worker));
-  if (failure !== undefined) throw (failure).error;
+  if (failure !== undefined) throw failure.error;
 }

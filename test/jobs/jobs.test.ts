@@ -77,6 +77,27 @@ it('logs how each run ends: what failed for good as an error, with its id', asyn
   expect(await line('later', 'job failed, it will be tried again')).toMatchObject({ level: 40 });
 });
 
+it('tries again what a handler gave up since another run has its row; takes anything that is thrown', async () => {
+  const odd = new AbortController();
+  odd.abort('no error at all');
+  const jobs = await queue({
+    handlers: new Map([
+      [
+        'cart',
+        async (id, { attempt }) => {
+          if (id === 'odd') odd.signal.throwIfAborted();
+          if (attempt === 1) throw new PacificaError('aborted', 'another run has this cart');
+        },
+      ],
+    ]),
+  });
+  await jobs.add('cart', 'taken');
+  await jobs.add('cart', 'odd');
+  await until('both ends', () => jobs.counts.get('cart')?.succeeded === 1 && jobs.counts.get('cart')?.failed === 1);
+  expect(jobs.counts.get('cart')).toMatchObject({ retried: 1, failed: 1 });
+  expect((await jobs.admin.show('cart', 'odd')).error).toBe('no error at all');
+});
+
 it('keeps one job for a unique key that several processes save at the same moment', async () => {
   const others = [await Database.open(place.database.url), await Database.open(place.database.url)];
   const repositories = [place.database, ...others].map((database) => new SqliteJobRepository(database));
