@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -60,16 +61,17 @@ describe('pacifica serve', () => {
     );
   });
 
-  it('shows a readable table without --json', () => {
-    const child = spawnSync(
-      'timeout',
-      ['--signal=INT', '3', 'node', 'bin/run.js', 'serve', '--data-dir', join(home, 'data'), ...freePorts],
-      {
-        encoding: 'utf8',
-      },
-    );
-    expect(child.stdout).toMatch(/pacifica .* is ready, data in .*\n {2}archive {2}http:\/\/127\.0\.0\.1:\d+\n/);
-    expect(child.stdout).toContain('Stop it with Ctrl-C.');
+  it('shows a readable table without --json', async () => {
+    const child = spawn('node', ['bin/run.js', 'serve', '--data-dir', join(home, 'data'), ...freePorts]);
+    let stdout = '';
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+    try {
+      await until('the end of the table', () => stdout.includes('Stop it with Ctrl-C.\n'));
+      expect(stdout).toMatch(/^pacifica .* is ready, data in .*\n {2}archive {2}http:\/\/127\.0\.0\.1:\d+\n/);
+    } finally {
+      child.kill('SIGINT');
+      await once(child, 'exit');
+    }
   });
 
   it.each(['SIGTERM', 'SIGINT'] as const)(
