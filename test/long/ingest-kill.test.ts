@@ -40,7 +40,15 @@ it(`kill -9 at ${rounds} random moments of an ingest: every job ends, whole or n
   const daemon = await startServe(data, { PACIFICA_JOBS_LOCK_LIFETIME: '2' });
   const ids = new Set<number>();
   let files = 0;
-  for (let job = 1; (await jobState(daemon, job)).job_id === job; job += 1) {
+  const next = (await (await fetch(`${daemon.urls.catalog}/getid?range=1&mode=upload_job`)).json()) as {
+    startIndex: number;
+  };
+  for (let job = 1; job < next.startIndex; job += 1) {
+    if ((await jobState(daemon, job)).job_id !== job) {
+      // killed between the taking of the id and the row: a gap, and nobody was told of the job
+      expect(promised.has(job)).toBe(false);
+      continue;
+    }
     const { state, exception } = await jobEnd(daemon, job);
     // what was answered is promised; what was not may have been cut
     if (state === 'FAILED') expect(promised.has(job), exception).toBe(false);
