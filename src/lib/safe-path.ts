@@ -50,10 +50,6 @@ export class PathSet {
     return this.#files.size;
   }
 
-  has(path: string): boolean {
-    return this.#files.has(path);
-  }
-
   /**
    * Adds the path of a file.
    * @param path as {@link safePath} gives it
