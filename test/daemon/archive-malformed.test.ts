@@ -10,10 +10,15 @@ import { filesBelow } from '../support/tree.js';
 import { until } from '../support/until.js';
 
 const REQUESTS = Number(process.env.PACIFICA_TEST_REQUESTS ?? 10_000);
-const SEED = Number(process.env.PACIFICA_TEST_SEED ?? Date.now() % 1_000_000);
+/** the same requests each time, so that what they reach is the same too; another seed is for whoever looks for more */
+const SEED = Number(process.env.PACIFICA_TEST_SEED ?? 1);
 
 /** Statuses from 500 on that say what is so, and are no fault of ours. */
 const HONEST = [501, 503, 507];
+
+/** a file that stays as it is: only what reads is asked of it, so an answer does not hang on who was served first */
+const KEPT = 'kept';
+const READING = ['GET', 'GET', 'GET', 'HEAD', 'OPTIONS', 'FOO'];
 
 const METHODS = [
   'GET',
@@ -34,7 +39,6 @@ const IDS = [
   '1',
   '2',
   '0',
-  'kept',
   '99999999999999999999999999999999',
   '007',
   '-1',
@@ -57,7 +61,7 @@ const IDS = [
   '1?byte_range=5-1&byte_range=2',
   '1?byte_range=99999999999999999999-1',
   '1?byte_range=0-99999999999999999999',
-  'kept?%',
+  '1?%',
   '\u00e9',
 ];
 const HEADERS = [
@@ -116,9 +120,9 @@ function request(random: Random): string {
   if (random.below(20) === 0) {
     return Array.from({ length: random.below(200) }, () => String.fromCharCode(random.below(256))).join('');
   }
-  const lines = [
-    `${random.pick(METHODS)} /${random.pick(IDS)} HTTP/${random.pick(['1.1', '1.1', '1.1', '1.0', '9.9'])}`,
-  ];
+  const reading = random.below(4) === 0;
+  const target = reading ? `${random.pick(READING)} /${KEPT}` : `${random.pick(METHODS)} /${random.pick(IDS)}`;
+  const lines = [`${target} HTTP/${random.pick(['1.1', '1.1', '1.1', '1.0', '9.9'])}`];
   if (random.below(10) > 0) lines.push('Host: x');
   if (random.below(10) > 0) lines.push('Connection: close');
   for (let count = random.below(4); count > 0; count -= 1) lines.push(random.pick(HEADERS));
@@ -162,7 +166,7 @@ afterEach(() => service.close());
 
 test(`${REQUESTS} malformed requests (seed ${SEED}): no fault of ours, no crash, no leak`, async () => {
   const { port } = new URL(service.url);
-  await curl(['-X', 'PUT', '--data-binary', 'to be kept', `${service.url}/kept`]);
+  await curl(['-X', 'PUT', '--data-binary', 'to be kept', `${service.url}/${KEPT}`]);
   const random = new Random(SEED);
   const requests = Array.from({ length: REQUESTS }, () => ({ text: request(random), cut: random.below(10) === 0 }));
   // the first ones open what stays open
@@ -190,6 +194,7 @@ test(`${REQUESTS} malformed requests (seed ${SEED}): no fault of ours, no crash,
   });
   await until('what was opened is closed', () => openFiles() <= before + 5);
   expect((await curl([`${service.url}/`])).status).toBe(200);
+  expect((await curl([`${service.url}/${KEPT}`])).text()).toBe('to be kept');
   // whatever was put, nothing is outside of the archive
   expect((await filesBelow(service.folder)).filter((path) => !/^(archive\/|test\.db)/.test(path))).toEqual([]);
 }, 240_000);
