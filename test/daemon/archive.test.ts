@@ -631,6 +631,7 @@ describe('ids', () => {
     '%2f%2fetc%2fpasswd',
     '..%252f..%252fetc%252fpasswd',
     '..%5c..%5cetc',
+    '%2531',
     '%2e%2e',
     '.hidden',
     '.pacifica',

@@ -144,3 +144,20 @@ test('the steps of a put, in the order that makes it durable', async () => {
   expect(await readFile(join(folder, 'archive', ID), 'utf8')).toBe(NEW);
   await removeFolder(folder);
 });
+
+test('the steps of a move in one file system, in the order that makes it durable', async () => {
+  const folder = await temporaryFolder();
+  const backend = new PosixBackend(join(folder, 'archive'), { useId2filename: false });
+  await prepare(backend, folder, changes.adopt);
+  await backend.put(ID, piecesOf(Buffer.from(OLD)));
+  const steps: string[] = [];
+  const restore = await injectFaults(({ name }) => {
+    steps.push(name);
+    return undefined;
+  });
+  await changes.adopt.run(backend, folder);
+  restore();
+  // the last ones are the folder's that has the file now and the one's that had it
+  expect(steps).toEqual(['chmod', 'sync', 'rename', 'sync', 'sync']);
+  await removeFolder(folder);
+});

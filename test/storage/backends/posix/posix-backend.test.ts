@@ -1,11 +1,13 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { link, mkdir, open, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
+import { writeFileSync } from 'node:fs';
+import { link, mkdir, open, readdir, readFile, stat, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseArchiveId } from '../../../../src/lib/archive-id.js';
 import { openBackend } from '../../../../src/storage/backends/index.js';
 import { PosixBackend } from '../../../../src/storage/backends/posix/posix-backend.js';
+import { injectFaults } from '../../../support/fault-fs.js';
 import { piecesOf } from '../../../support/streams.js';
 import { removeFolder, temporaryFolder } from '../../../support/temporary-folder.js';
 import { filesBelow } from '../../../support/tree.js';
@@ -95,6 +97,25 @@ test.runIf(process.platform === 'linux')('a file of another file system is copie
   const stored = await stat(join(root, '12345'));
   expect([stored.size, stored.mtimeMs, stored.mode & 0o7777]).toEqual([3_000_000, 784_111_777_000, 0o444]);
   await expect(stat(source)).rejects.toThrow('ENOENT');
+});
+
+test.runIf(process.platform === 'linux')('a file that somebody writes to while it is copied is refused', async () => {
+  const source = `/dev/shm/pacifica-test-${process.pid}`;
+  await writeFile(source, Buffer.alloc(3_000_000, 7));
+  // when the copy is begun the source has been looked at
+  const restore = await injectFaults(({ name, path }) =>
+    name === 'open' && path?.includes('.pacifica') === true
+      ? () => writeFileSync(source, Buffer.alloc(3_000_000, 8))
+      : undefined,
+  );
+  try {
+    await expect(backend.adopt(id, source)).rejects.toMatchObject({ code: 'integrity' });
+  } finally {
+    restore();
+  }
+  expect((await readFile(source)).equals(Buffer.alloc(3_000_000, 8))).toBe(true);
+  await expect(backend.status(id)).rejects.toMatchObject({ code: 'not-found' });
+  await unlink(source);
 });
 
 test('a file that is moved onto itself stays', async () => {
