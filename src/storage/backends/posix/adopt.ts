@@ -1,10 +1,11 @@
+import { createHash, type Hash } from 'node:crypto';
 import { constants, type BigIntStats } from 'node:fs';
 import { access, type FileHandle, lstat, open, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { syncFolder } from '../../../lib/durable-write.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
 import { READ_SIZE } from '../../../lib/random-reader.js';
-import type { FileStatus, PutOptions } from '../backend.js';
+import type { FileStatus, PutOptions, Written } from '../backend.js';
 import { fileStatus, isMissing, written } from './posix-file.js';
 import { storageError } from './storage-error.js';
 
@@ -16,10 +17,14 @@ export interface AdoptTarget {
   show(from: string): Promise<void>;
   /** makes that durable */
   sync(): Promise<void>;
-  /** stores bytes instead, where the file itself can not be had */
+  /**
+   * Stores bytes instead, where the file itself can not be had.
+   * @param check looks at the file that they were written to; throws to keep it from becoming visible
+   */
   put(
     body: AsyncIterable<Uint8Array>,
     options: Required<Pick<PutOptions, 'size' | 'mtimeMs' | 'beforeVisible'>>,
+    check: (copy: FileHandle) => Promise<void>,
   ): Promise<FileStatus>;
 }
 
@@ -37,16 +42,28 @@ export async function adoptFile(source: string, target: AdoptTarget): Promise<Fi
     if (stats.nlink === 1n && (await rename(source, file, stats, target))) {
       return fileStatus(await file.stat({ bigint: true }), target.path);
     }
-    const status = await target.put(readAll(file), {
+    const read = createHash('sha256');
+    const options = {
       size: Number(stats.size),
       mtimeMs: Number(stats.mtimeNs) / 1e6,
-      async beforeVisible(copy) {
+      async beforeVisible(copy: Written) {
         const now = await file.stat({ bigint: true });
         if (now.size !== stats.size || now.mtimeNs !== stats.mtimeNs) {
           throw new PacificaError('integrity', `${source} was changed while it was copied`);
         }
         await target.beforeVisible?.(copy);
       },
+    };
+    // the source is removed afterwards: what was written is read back before
+    const status = await target.put(hashing(readAll(file), read), options, async (copy) => {
+      await copy.sync();
+      const stored = createHash('sha256');
+      for await (const piece of readAll(copy)) stored.update(piece);
+      if (!stored.digest().equals(read.digest())) {
+        throw new PacificaError('integrity', `the copy of ${source} came out with other bytes`, {
+          hint: 'the source is untouched: look after the disk of the archive, and try again',
+        });
+      }
     });
     await unlink(source);
     await syncFolder(dirname(source));
@@ -107,6 +124,13 @@ async function rename(source: string, file: FileHandle, stats: BigIntStats, targ
   await target.sync();
   await syncFolder(dirname(source));
   return true;
+}
+
+async function* hashing(pieces: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    hash.update(piece);
+    yield piece;
+  }
 }
 
 async function* readAll(file: FileHandle): AsyncGenerator<Buffer> {

@@ -1,4 +1,4 @@
-import { lstat, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, stat, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { abortable, abortError } from '../../../lib/abortable.js';
@@ -55,6 +55,16 @@ export class PosixBackend implements StorageBackend, LocalPaths {
 
   /** The steps and their order are those of restic's local backend (internal/backend/local/local.go, Save). */
   async put(id: ArchiveId, body: AsyncIterable<Uint8Array>, options: PutOptions = {}): Promise<FileStatus> {
+    return this.#put(id, body, options);
+  }
+
+  /** @param check looks at the file when its bytes are written; throws to keep it from becoming visible */
+  async #put(
+    id: ArchiveId,
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions,
+    check?: (file: FileHandle) => Promise<void>,
+  ): Promise<FileStatus> {
     const path = this.#layout.path(id);
     const doing = `can not store file ${id}`;
     let temporary: TemporaryFile | undefined;
@@ -62,7 +72,7 @@ export class PosixBackend implements StorageBackend, LocalPaths {
       // the answer is the same after the transfer; this saves the transfer
       if (options.mode === 'exclusive' && (await exists(path))) throw taken(id);
       temporary = await this.#temporary.create();
-      await this.#write(temporary, body, options);
+      await this.#write(temporary, body, options, check);
       await this.#show(temporary.path, path, id, options.mode);
       await this.#names.sync(path);
       // asked of the open file: the name may be another one's by now
@@ -75,7 +85,12 @@ export class PosixBackend implements StorageBackend, LocalPaths {
     }
   }
 
-  async #write(temporary: TemporaryFile, body: AsyncIterable<Uint8Array>, options: PutOptions): Promise<void> {
+  async #write(
+    temporary: TemporaryFile,
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions,
+    check?: (file: FileHandle) => Promise<void>,
+  ): Promise<void> {
     const { file } = temporary;
     const writer = new FileWriter(file);
     try {
@@ -88,6 +103,7 @@ export class PosixBackend implements StorageBackend, LocalPaths {
       await writer.release();
     }
     if (options.size !== undefined && writer.size !== options.size) throw wrongLength(writer.size, options.size);
+    await check?.(file);
     const stats = await seal(file, options.mtimeMs ?? Date.now());
     await options.beforeVisible?.(written(stats));
     if (options.signal?.aborted === true) throw abortError(options.signal);
@@ -152,7 +168,7 @@ export class PosixBackend implements StorageBackend, LocalPaths {
         beforeVisible: options.beforeVisible,
         show: (from) => this.#show(from, path, id, options.mode),
         sync: () => this.#names.sync(path),
-        put: (body, copied) => this.put(id, body, { mode: options.mode, ...copied }),
+        put: (body, copied, check) => this.#put(id, body, { mode: options.mode, ...copied }, check),
       });
     } catch (error) {
       throw putError(error, `can not take in ${source} as file ${id}`);

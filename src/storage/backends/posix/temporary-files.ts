@@ -39,7 +39,7 @@ export class TemporaryFiles {
   /** Makes an empty file that nobody else can read. Close it, and unlink or rename it. */
   async create(): Promise<TemporaryFile> {
     const path = this.newPath();
-    return { path, file: await this.#inFolder(() => open(path, 'wx', 0o600)) };
+    return { path, file: await this.#inFolder(() => open(path, 'wx+', 0o600)) };
   }
 
   /**

@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
 import { link, mkdir, open, readdir, readFile, stat, symlink, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -114,6 +114,32 @@ test.runIf(process.platform === 'linux')('a file that somebody writes to while i
     restore();
   }
   expect((await readFile(source)).equals(Buffer.alloc(3_000_000, 8))).toBe(true);
+  await expect(backend.status(id)).rejects.toMatchObject({ code: 'not-found' });
+  await unlink(source);
+});
+
+test.runIf(process.platform === 'linux')('a copy that came out wrong is refused, and the source stays', async () => {
+  const source = `/dev/shm/pacifica-test-${process.pid}`;
+  await writeFile(source, Buffer.alloc(3_000_000, 7));
+  const temporary = join(root, '.pacifica', 'tmp');
+  // between the last byte and the look at it, a byte of what was written turns
+  const restore = await injectFaults(({ name }) =>
+    name === 'sync'
+      ? () => {
+          for (const name of existsSync(temporary) ? readdirSync(temporary) : []) {
+            const file = openSync(join(temporary, name), 'r+');
+            writeSync(file, Buffer.from([8]), 0, 1, 1_234_567);
+            closeSync(file);
+          }
+        }
+      : undefined,
+  );
+  try {
+    await expect(backend.adopt(id, source)).rejects.toMatchObject({ code: 'integrity' });
+  } finally {
+    restore();
+  }
+  expect((await readFile(source)).equals(Buffer.alloc(3_000_000, 7))).toBe(true);
   await expect(backend.status(id)).rejects.toMatchObject({ code: 'not-found' });
   await unlink(source);
 });
