@@ -1,0 +1,77 @@
+/** What one run of a contender came to. */
+export interface Sample {
+  /** in the row's unit */
+  readonly rate: number;
+  /** CPU seconds of the server for the work */
+  readonly cpu?: number;
+  /** longest time from one look at the event loop to the next, in ms */
+  readonly loopMs?: number;
+}
+
+export interface Contender {
+  readonly name: string;
+  run(): Promise<Sample>;
+}
+
+/** Things that are measured in turn, so that what else the machine does falls on all of them. */
+export interface Row {
+  readonly name: string;
+  /** of the rates; higher is better */
+  readonly unit: string;
+  readonly ours: Contender;
+  readonly others: readonly Contender[];
+  /** least rate of ours, as a part of the rate of the first of the others */
+  readonly ratio: number;
+  /** most CPU seconds that ours may take */
+  readonly cpu?: number;
+}
+
+/** most ms that the event loop of a daemon may be blocked */
+export const LOOP_LIMIT = 50;
+
+export const TABLE_HEAD = [
+  '| work | ours | beside it | ratio, target | server CPU, ours / beside it | event loop blocked at most |',
+  '| --- | --- | --- | --- | --- | --- |',
+].join('\n');
+
+/** Measures a row. @returns a line of the table */
+export async function measure(row: Row, rounds: number): Promise<string> {
+  const contenders = [row.ours, ...row.others];
+  const samples = contenders.map((): Sample[] => []);
+  for (let round = 0; round < rounds; round += 1) {
+    for (let turn = 0; turn < contenders.length; turn += 1) {
+      // another one begins each round
+      const index = (turn + round) % contenders.length;
+      const sample = await contenders[index]?.run();
+      if (sample !== undefined) samples[index]?.push(sample);
+    }
+  }
+  const [ours = [], ...others] = samples;
+  const rate = median(ours.map((sample) => sample.rate));
+  const beside = others.map((list) => median(list.map((sample) => sample.rate)));
+  const ratio = rate / (beside[0] ?? NaN);
+  const loopMs = Math.max(...ours.map((sample) => sample.loopMs ?? 0));
+  const cpu = median(ours.map((sample) => sample.cpu ?? NaN));
+  return `| ${[
+    row.name,
+    `${Math.round(rate)} ${row.unit}`,
+    row.others.map(({ name }, index) => `${name} ${Math.round(beside[index] ?? NaN)}`).join(', '),
+    `${ratio.toFixed(2)} (at least ${row.ratio}${verdict(ratio >= row.ratio)})`,
+    `${cpu.toFixed(2)} s${row.cpu === undefined ? '' : ` (at most ${row.cpu}${verdict(cpu <= row.cpu)})`} / ` +
+      (others[0]?.[0]?.cpu === undefined
+        ? '-'
+        : `${median(others[0].map((sample) => sample.cpu ?? NaN)).toFixed(2)} s`),
+    `${loopMs.toFixed(0)} ms${verdict(loopMs <= LOOP_LIMIT)}`,
+  ].join(' | ')} |`;
+}
+
+/** @returns what is said of a target that was missed */
+export function verdict(met: boolean): string {
+  return met ? '' : ', MISSED';
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return ((sorted[Math.ceil(middle) - 1] ?? NaN) + (sorted[Math.floor(middle)] ?? NaN)) / 2;
+}
