@@ -4,6 +4,12 @@ export interface MetadataEntry {
   readonly [key: string]: unknown;
 }
 
+/**
+ * A bundle's metadata document. It can be gone through again and again and says the same each time; one of a large bundle
+ * is read from disk each time, and never is in memory as a whole.
+ */
+export type MetadataDocument = Iterable<MetadataEntry> | AsyncIterable<MetadataEntry>;
+
 /** A file as the metadata service knows it (wire.md, proxy part). Times are ISO 8601 without zone, UTC. */
 export interface CatalogFile {
   /** id of the file in the archive */
@@ -59,7 +65,7 @@ export interface Policy {
    * Asks whether `user` may ingest this.
    * @throws PacificaError `forbidden` with the reason, or what may pass
    */
-  check(metadata: readonly MetadataEntry[], user: string): Promise<void>;
+  check(metadata: MetadataDocument, user: string): Promise<void>;
 }
 
 export interface Metadata {
@@ -68,12 +74,12 @@ export interface Metadata {
    * such call, there it does nothing.
    * @throws PacificaError `invalid` naming the entry
    */
-  validate(metadata: readonly MetadataEntry[]): Promise<void>;
+  validate(metadata: MetadataDocument): Promise<void>;
   /**
    * Stores a transaction, its key/values and its files. Doing it again with the same transaction id and the same
    * content changes nothing and passes; with other content it is `exists`.
    */
-  ingest(metadata: readonly MetadataEntry[], user: string): Promise<void>;
+  ingest(metadata: MetadataDocument, user: string): Promise<void>;
   /** Finds files; newest first, empty when there are none. */
   files(query: FileQuery): Promise<CatalogFile[]>;
 }

@@ -1,8 +1,10 @@
 import { PacificaError } from '../lib/errors.js';
-import type { MetadataEntry } from './catalog.js';
+import type { MetadataDocument, MetadataEntry } from './catalog.js';
 
 /** What a bundle must say of itself: tables `Transactions.submitter` and so on (wire.md, ingest part). */
 export const REQUIRED = ['submitter', 'project', 'instrument'] as const;
+
+const TRANSACTION = 'Transactions.';
 
 /**
  * Checks that a JSON value is a metadata document: an array of objects that each name their table.
@@ -29,9 +31,20 @@ function isEntry(entry: unknown): entry is MetadataEntry {
   );
 }
 
-/** @returns the value of `Transactions.<attribute>`; undefined when there is none, or it is null or empty */
-export function transactionValue(metadata: readonly MetadataEntry[], attribute: string): unknown {
-  const entry = metadata.find(({ destinationTable }) => destinationTable === `Transactions.${attribute}`);
-  const value = entry?.value;
-  return value === null || value === '' ? undefined : value;
+/**
+ * What a metadata document says of its transaction: the first value of each table `Transactions.<attribute>`.
+ * @returns values by attribute, those that are null or empty left out
+ */
+export async function transactionValues(metadata: MetadataDocument): Promise<ReadonlyMap<string, unknown>> {
+  const values = new Map<string, unknown>();
+  for await (const entry of metadata) noteTransactionValue(values, entry);
+  for (const [attribute, value] of values) if (value === undefined) values.delete(attribute);
+  return values;
+}
+
+/** Notes an entry that is of a table `Transactions.<attribute>`, the first one of each: undefined where it is null or empty. */
+export function noteTransactionValue(values: Map<string, unknown>, { destinationTable, value }: MetadataEntry): void {
+  if (!destinationTable.startsWith(TRANSACTION)) return;
+  const attribute = destinationTable.slice(TRANSACTION.length);
+  if (!values.has(attribute)) values.set(attribute, value === null || value === '' ? undefined : value);
 }

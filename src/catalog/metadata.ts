@@ -1,6 +1,6 @@
 import { parseHashType } from '../lib/digest.js';
 import { PacificaError } from '../lib/errors.js';
-import type { FileFilter, FileRow, NewTransaction, TransactionTables } from '../storage/database/transactions.js';
+import type { FileFilter, FileRow, NewRow, TransactionTables } from '../storage/database/transactions.js';
 import type {
   CatalogFile,
   CatalogKey,
@@ -9,10 +9,10 @@ import type {
   KeyQuery,
   Lookups,
   Metadata,
-  MetadataEntry,
+  MetadataDocument,
 } from './catalog.js';
 import { formatTime } from './times.js';
-import { digestOf, readTransaction, type TransactionRecord } from './transaction.js';
+import { readRecords, readTransaction } from './transaction.js';
 
 /** Metadata in our own database. */
 export class EmbeddedMetadata implements Metadata, Lookups {
@@ -22,12 +22,27 @@ export class EmbeddedMetadata implements Metadata, Lookups {
     this.#tables = tables;
   }
 
-  async validate(metadata: readonly MetadataEntry[]): Promise<void> {
+  async validate(metadata: MetadataDocument): Promise<void> {
     await readTransaction(metadata);
   }
 
-  async ingest(metadata: readonly MetadataEntry[], user: string): Promise<void> {
-    await this.#tables.store(toRows(await readTransaction(metadata), await digestOf(metadata), user));
+  async ingest(metadata: MetadataDocument, user: string): Promise<void> {
+    // gone through twice: nothing is written before all of it was checked, and it is never in memory as a whole
+    const { id, submitter, project, instrument, fileIds, unnumbered, others, digest } = await readTransaction(metadata);
+    if (unnumbered !== undefined) required(undefined, `_id of the file ${JSON.stringify(unnumbered)}`);
+    await this.#tables.store({
+      transaction: {
+        id: required(id, 'Transactions._id'),
+        submitter: JSON.stringify(submitter),
+        project: JSON.stringify(project),
+        instrument: JSON.stringify(instrument),
+        ingest_user: user,
+        digest,
+        extra: others.length === 0 ? null : JSON.stringify(others),
+      },
+      fileIds,
+      rows: rowsOf(metadata, fileIds),
+    });
   }
 
   async files(query: FileQuery): Promise<CatalogFile[]> {
@@ -78,35 +93,35 @@ function paging(limit: number | undefined, page: number | undefined): { limit?: 
   return { limit, offset: ((page ?? 1) - 1) * limit };
 }
 
-function toRows(record: TransactionRecord, digest: string, user: string): NewTransaction {
-  const id = required(record.id, 'Transactions._id');
+async function* rowsOf(metadata: MetadataDocument, own: ReadonlySet<number>): AsyncGenerator<NewRow> {
   const now = formatTime(Date.now());
-  const own = new Set<unknown>(record.files.map((file) => file.id));
-  return {
-    transaction: {
-      id,
-      submitter: JSON.stringify(record.submitter),
-      project: JSON.stringify(record.project),
-      instrument: JSON.stringify(record.instrument),
-      ingest_user: user,
-      digest,
-      extra: record.others.length === 0 ? null : JSON.stringify(record.others),
-    },
-    files: record.files.map(({ id: fileId, extra, mtime, ctime, ...file }) => ({
-      ...file,
-      id: required(fileId, `_id of the file ${JSON.stringify(file.name)}`),
-      mtime: mtime ?? ctime ?? now,
-      ctime: ctime ?? mtime ?? now,
-      extra: Object.keys(extra).length === 0 ? null : JSON.stringify(extra),
-    })),
-    keyValues: record.keyValues,
-    fileKeyValues: record.fileKeyValues.map(({ key, value, reference }) => ({
-      key,
-      value,
-      file_id: typeof reference === 'number' && own.has(reference) ? reference : null,
-      reference: reference === undefined ? null : JSON.stringify(reference),
-    })),
-  };
+  for await (const { record } of readRecords(metadata)) {
+    if (record.kind === 'file') {
+      const { id, extra, mtime, ctime, ...file } = record.file;
+      yield {
+        table: 'file',
+        row: {
+          ...file,
+          id: required(id, `_id of the file ${JSON.stringify(file.name)}`),
+          mtime: mtime ?? ctime ?? now,
+          ctime: ctime ?? mtime ?? now,
+          extra: Object.keys(extra).length === 0 ? null : JSON.stringify(extra),
+        },
+      };
+    } else if (record.kind === 'keyValue') {
+      yield { table: 'keyValue', row: record.pair };
+    } else if (record.kind === 'fileKeyValue') {
+      const { pair, reference } = record;
+      yield {
+        table: 'fileKeyValue',
+        row: {
+          ...pair,
+          file_id: typeof reference === 'number' && own.has(reference) ? reference : null,
+          reference: reference === undefined ? null : JSON.stringify(reference),
+        },
+      };
+    }
+  }
 }
 
 function required(id: number | undefined, what: string): number {

@@ -1,7 +1,7 @@
 import type { MetadataClient } from '../client/metadata-client.js';
 import { PacificaError } from '../lib/errors.js';
-import type { CatalogFile, FileQuery, Metadata, MetadataEntry } from './catalog.js';
-import { transactionValue } from './entries.js';
+import type { CatalogFile, FileQuery, Metadata, MetadataDocument } from './catalog.js';
+import { noteTransactionValue } from './entries.js';
 
 /** files a request when a transaction is compared with what was sent */
 const PAGE = 1000;
@@ -19,7 +19,7 @@ export class RemoteMetadata implements Metadata {
   }
 
   /** The originals refuse a transaction that is there already, so after a refusal we look whether it is this very one. */
-  async ingest(metadata: readonly MetadataEntry[], user: string): Promise<void> {
+  async ingest(metadata: MetadataDocument, user: string): Promise<void> {
     try {
       await this.#client.ingest(metadata, user);
     } catch (error) {
@@ -31,13 +31,15 @@ export class RemoteMetadata implements Metadata {
     }
   }
 
-  async #isThere(metadata: readonly MetadataEntry[]): Promise<'no' | 'same' | 'other'> {
-    const transaction = transactionValue(metadata, '_id');
-    if (typeof transaction !== 'number') return 'no';
+  async #isThere(metadata: MetadataDocument): Promise<'no' | 'same' | 'other'> {
+    const values = new Map<string, unknown>();
     const expected = new Map<unknown, string>();
-    for (const entry of metadata) {
+    for await (const entry of metadata) {
+      noteTransactionValue(values, entry);
       if (entry.destinationTable === 'Files') expected.set(entry._id, String(entry.hashsum).toLowerCase());
     }
+    const transaction = values.get('_id');
+    if (typeof transaction !== 'number') return 'no';
     let found = 0;
     for (let page = 1; ; page += 1) {
       const files = await this.files({ transaction, limit: PAGE, page });

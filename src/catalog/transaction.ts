@@ -3,8 +3,8 @@ import { setImmediate as letOthersRun } from 'node:timers/promises';
 import { normalizeHash } from '../lib/digest.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
 import { safePath } from '../lib/safe-path.js';
-import type { MetadataEntry } from './catalog.js';
-import { REQUIRED, transactionValue } from './entries.js';
+import type { MetadataDocument, MetadataEntry } from './catalog.js';
+import { noteTransactionValue, REQUIRED } from './entries.js';
 import { normalizeTime } from './times.js';
 
 /** entries that are looked at before others get a turn */
@@ -68,47 +68,102 @@ export interface KeyValue {
   readonly value: string;
 }
 
-/** A metadata document, checked and brought to one form. */
-export interface TransactionRecord {
+/** An entry of a metadata document, checked and brought to one form. */
+export type MetadataRecord =
+  | { readonly kind: 'file'; readonly file: FileRecord }
+  | { readonly kind: 'keyValue'; readonly pair: KeyValue }
+  /** `reference` is what `file_id` said: the file's id, or one of the uploader's own */
+  | { readonly kind: 'fileKeyValue'; readonly pair: KeyValue; readonly reference: unknown }
+  /** of the transaction itself */
+  | { readonly kind: 'value' }
+  /** of a table that we do not know */
+  | { readonly kind: 'other'; readonly entry: MetadataEntry };
+
+/** What a whole metadata document says, without its files and key/values. */
+export interface TransactionSummary {
   /** undefined before it was given out */
   readonly id: number | undefined;
   readonly submitter: unknown;
   readonly project: unknown;
   readonly instrument: unknown;
-  readonly files: readonly FileRecord[];
-  readonly keyValues: readonly KeyValue[];
-  /** `reference` is what `file_id` said: the file's id, or one of the uploader's own */
-  readonly fileKeyValues: readonly (KeyValue & { readonly reference: unknown })[];
+  /** ids of its files, as far as they were given out */
+  readonly fileIds: ReadonlySet<number>;
+  /** name of a file without an id; undefined when all have one */
+  readonly unnumbered: string | undefined;
   /** entries of tables that we do not know */
   readonly others: readonly MetadataEntry[];
+  /** of what it says: the same for the same entries in any order, with their keys in any order */
+  readonly digest: string;
 }
 
 /**
- * Checks a metadata document and takes it apart.
+ * Checks every entry of a metadata document, and what holds for all of them together.
  * @throws PacificaError `invalid` naming the entry and what is wrong with it
  */
-export async function readTransaction(metadata: readonly MetadataEntry[]): Promise<TransactionRecord> {
-  const files: FileRecord[] = [];
-  const keyValues: KeyValue[] = [];
-  const fileKeyValues: (KeyValue & { reference: unknown })[] = [];
+export async function readTransaction(metadata: MetadataDocument): Promise<TransactionSummary> {
+  const fileIds = new Set<number>();
   const others: MetadataEntry[] = [];
   const seen = new Map<string, string>();
-  for (const [index, entry] of metadata.entries()) {
-    if (index % TURN === TURN - 1) await letOthersRun();
-    const where = `metadata entry ${index} (${entry.destinationTable})`;
-    if (entry.destinationTable === 'Files') files.push(readFile(entry, index));
-    else if (entry.destinationTable === 'TransactionKeyValue') keyValues.push(readKeyValue(entry, where));
-    else if (entry.destinationTable === 'FileKeyValue') {
-      fileKeyValues.push({ ...readKeyValue(entry, where), reference: entry.file_id });
-    } else if (!entry.destinationTable.startsWith('Transactions.')) others.push(entry);
-    else requireSingle(entry, seen, where);
+  const values = new Map<string, unknown>();
+  const digest = new DocumentDigest();
+  let unnumbered: string | undefined;
+  for await (const { entry, record, index } of readRecords(metadata)) {
+    digest.add(entry);
+    if (record.kind === 'other') others.push(entry);
+    else if (record.kind === 'value') {
+      requireSingle(entry, seen, labelOf(entry, index));
+      noteTransactionValue(values, entry);
+    } else if (record.kind === 'file') {
+      const { id, name } = record.file;
+      if (id === undefined) {
+        unnumbered ??= name;
+        continue;
+      }
+      if (fileIds.has(id)) throw new PacificaError('invalid', `two Files entries have the _id ${id}`);
+      fileIds.add(id);
+    }
   }
-  requireDistinctIds(files);
-  const [submitter, project, instrument] = REQUIRED.map((attribute) => transactionValue(metadata, attribute) ?? null);
-  const id = transactionValue(metadata, '_id');
+  const [submitter, project, instrument] = REQUIRED.map((attribute) => values.get(attribute) ?? null);
+  const id = values.get('_id');
   if (id !== undefined && !isId(id))
     throw new PacificaError('invalid', `Transactions._id ${show(id)} is not an integer`);
-  return { id, submitter, project, instrument, files, keyValues, fileKeyValues, others };
+  return { id, submitter, project, instrument, fileIds, unnumbered, others, digest: digest.toString() };
+}
+
+/**
+ * Reads a metadata document entry by entry.
+ * @throws PacificaError `invalid` naming the entry and what is wrong with it
+ */
+export async function* readRecords(
+  metadata: MetadataDocument,
+): AsyncGenerator<{ entry: MetadataEntry; record: MetadataRecord; index: number }> {
+  let index = 0;
+  for await (const entry of metadata) {
+    yield { entry, record: readRecord(entry, index), index };
+    index += 1;
+    if (index % TURN === 0) await letOthersRun();
+  }
+}
+
+function readRecord(entry: MetadataEntry, index: number): MetadataRecord {
+  switch (entry.destinationTable) {
+    case 'Files':
+      return { kind: 'file', file: readFile(entry, index) };
+    case 'TransactionKeyValue':
+      return { kind: 'keyValue', pair: readKeyValue(entry, labelOf(entry, index)) };
+    case 'FileKeyValue':
+      return {
+        kind: 'fileKeyValue',
+        pair: readKeyValue(entry, labelOf(entry, index)),
+        reference: entry.file_id,
+      };
+    default:
+      return entry.destinationTable.startsWith('Transactions.') ? { kind: 'value' } : { kind: 'other', entry };
+  }
+}
+
+function labelOf({ destinationTable }: MetadataEntry, index: number): string {
+  return `metadata entry ${index} (${destinationTable})`;
 }
 
 function readFile(entry: MetadataEntry, index: number): FileRecord {
@@ -184,15 +239,6 @@ function requireSingle({ destinationTable, value }: MetadataEntry, seen: Map<str
   seen.set(destinationTable, text);
 }
 
-function requireDistinctIds(files: readonly FileRecord[]): void {
-  const seen = new Set<number>();
-  for (const { id } of files) {
-    if (id === undefined) continue;
-    if (seen.has(id)) throw new PacificaError('invalid', `two Files entries have the _id ${id}`);
-    seen.add(id);
-  }
-}
-
 function isMediaType(mimetype: string): boolean {
   const [top = '', subtype = ''] = mimetype.toLowerCase().split('/', 2);
   return MEDIA_TYPES.has(top) && subtype !== '' && !mimetype.includes('\0');
@@ -207,21 +253,21 @@ function show(value: unknown): string {
   return text.length > 200 ? `${text.slice(0, 200)}...` : text;
 }
 
-/**
- * @returns a digest of what a metadata document says: the same for the same entries in any order, with their keys in any
- * order
- */
-export async function digestOf(metadata: readonly MetadataEntry[]): Promise<string> {
-  const entries: string[] = [];
-  for (const [index, entry] of metadata.entries()) {
-    if (index % TURN === TURN - 1) await letOthersRun();
-    entries.push(sha256(JSON.stringify(sorted(entry))));
-  }
-  return sha256(entries.sort().join('\n'));
-}
+/** Digest of a document in which neither the order of the entries nor that of their keys counts. */
+class DocumentDigest {
+  // the sum of the entries' hashes: nothing has to be kept to be sorted
+  #sum = 0n;
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  add(entry: MetadataEntry): void {
+    const hash = createHash('sha256')
+      .update(JSON.stringify(sorted(entry)))
+      .digest('hex');
+    this.#sum = BigInt.asUintN(256, this.#sum + BigInt(`0x${hash}`));
+  }
+
+  toString(): string {
+    return this.#sum.toString(16).padStart(64, '0');
+  }
 }
 
 function sorted(value: unknown): unknown {

@@ -1,5 +1,6 @@
 import { PacificaError } from '../lib/errors.js';
 import { HttpClient, retrying } from './http.js';
+import { type JsonItems, JsonList } from './json-list.js';
 
 /** ms that a look-up is tried again: somebody waits for it */
 const LOOKUP_BUDGET = 2000;
@@ -27,12 +28,14 @@ export class MetadataClient {
   }
 
   /** Puts the metadata of one transaction. Not tried again here: whether it arrived is for the caller to find out. */
-  async ingest(metadata: readonly object[], user: string): Promise<void> {
+  async ingest(metadata: JsonItems, user: string): Promise<void> {
+    const list = await JsonList.of(metadata);
     const answer = await this.#http.expect([200], {
       method: 'PUT',
       url: this.#ingestUrl,
       headers: { 'content-type': 'application/json', [this.#userHeader]: user },
-      body: JSON.stringify(metadata),
+      body: list.stream(),
+      size: list.size,
     });
     await answer.discard();
   }

@@ -1,5 +1,6 @@
 import { PacificaError } from '../lib/errors.js';
 import { HttpClient, retrying, ServiceError } from './http.js';
+import { type JsonItems, JsonList } from './json-list.js';
 
 /** The policy service over HTTP: an original one, or our catalog (wire.md, other services). */
 export class PolicyClient {
@@ -20,12 +21,18 @@ export class PolicyClient {
    * Asks whether `user` may ingest this.
    * @throws PacificaError `forbidden` with the service's reason, or what may pass
    */
-  async check(metadata: readonly object[], user: string): Promise<void> {
-    const body = JSON.stringify(metadata);
+  async check(metadata: JsonItems, user: string): Promise<void> {
+    const list = await JsonList.of(metadata);
     const headers = { 'content-type': 'application/json', [this.#userHeader]: user };
     const answer = await retrying(async () => {
       try {
-        const response = await this.#http.expect([200], { method: 'POST', url: this.#url, headers, body });
+        const response = await this.#http.expect([200], {
+          method: 'POST',
+          url: this.#url,
+          headers,
+          body: list.stream(),
+          size: list.size,
+        });
         return await response.json();
       } catch (error) {
         if (!(error instanceof ServiceError) || error.status !== 412) throw error;

@@ -28,7 +28,7 @@ export async function checkFiles(
   const { jobId, runId, signal } = claim;
   const problems = new Problems();
   await store.clearNamed(jobId, runId);
-  for (const files of metadata.fileBatches()) {
+  for await (const files of metadata.fileBatches()) {
     signal.throwIfAborted();
     const paths = files.map(({ path }) => path);
     const found = new Map((await store.membersByPath(jobId, paths)).map((member) => [member.path, member]));

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import type { MetadataEntry } from '../catalog/catalog.js';
 import { type HashType, normalizeHash, parseHashType } from '../lib/digest.js';
 import { PacificaError, wrapSystemError } from '../lib/errors.js';
@@ -23,53 +24,75 @@ export interface NamedFile {
   readonly source: string | undefined;
 }
 
-/** A metadata document that is well-formed, with its `Files` entries in the form that the metadata service takes. */
-export class BundleMetadata {
-  readonly entries: readonly MetadataEntry[];
+interface ReadOptions {
+  /** whether every file must say where it lies */
+  readonly move: boolean;
+  /** is told how much of the document was read, 0 to 1 */
+  readonly onProgress?: (part: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A metadata document that is well-formed, with its `Files` entries in the form that the metadata service takes. It stays
+ * on disk: whoever goes through it reads it from there.
+ */
+export class BundleMetadata implements AsyncIterable<MetadataEntry> {
+  readonly #path: string;
+  readonly #signal: AbortSignal | undefined;
+  /** number of its entries */
+  readonly count: number;
   /** number of files that it names */
   readonly fileCount: number;
 
-  private constructor(entries: readonly MetadataEntry[], fileCount: number) {
-    this.entries = entries;
+  private constructor(path: string, signal: AbortSignal | undefined, count: number, fileCount: number) {
+    this.#path = path;
+    this.#signal = signal;
+    this.count = count;
     this.fileCount = fileCount;
   }
 
   /**
    * Reads and checks a document, all of it but what lies in the bundle.
-   * @param options.move whether every file must say where it lies
-   * @param options.onProgress is told how many bytes were read
    * @throws PacificaError `invalid` naming every entry that is wrong (the first 100)
    */
-  static async read(
-    path: string,
-    options: { move: boolean; onProgress?: (bytes: number) => void; signal?: AbortSignal },
-  ): Promise<BundleMetadata> {
+  static async read(path: string, { move, onProgress, signal }: ReadOptions): Promise<BundleMetadata> {
     const problems = new Problems();
-    const entries: MetadataEntry[] = [];
     let fileCount = 0;
     let number = 0;
-    for await (const value of jsonArray(fileChunks(path, options.onProgress, options.signal))) {
+    for await (const value of jsonArray(fileChunks(path, onProgress, signal))) {
       number += 1;
       if (!isEntry(value)) {
         problems.add(`entry ${number} is not an object with a "destinationTable"`);
-      } else if (value.destinationTable !== 'Files') {
-        entries.push(value);
-      } else {
-        const named = problems.try(labelOf(value, number), () => namedFile(value, options.move));
-        if (named !== undefined) entries.push(named.entry);
+      } else if (value.destinationTable === 'Files') {
+        problems.try(labelOf(value, number), () => namedFile(value, move));
         fileCount += 1;
       }
     }
     problems.throwIfAny();
-    return new BundleMetadata(entries, fileCount);
+    return new BundleMetadata(path, signal, number, fileCount);
+  }
+
+  /** All entries, the files cleaned. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<MetadataEntry> {
+    for await (const { entry } of this.named()) yield entry;
+  }
+
+  /** All entries, with what they say where they are files. */
+  async *named(): AsyncGenerator<{ entry: MetadataEntry; file?: NamedFile }> {
+    for await (const value of jsonArray(fileChunks(this.#path, undefined, this.#signal))) {
+      // it was checked when it was read first
+      const entry = value as MetadataEntry;
+      const file = entry.destinationTable === 'Files' ? namedFile(entry, false) : undefined;
+      yield file === undefined ? { entry } : { entry: file.entry, file };
+    }
   }
 
   /** The files, some hundreds at a time. */
-  *fileBatches(): Generator<NamedFile[]> {
+  async *fileBatches(): AsyncGenerator<NamedFile[]> {
     let batch: NamedFile[] = [];
-    for (const entry of this.entries) {
-      if (entry.destinationTable !== 'Files') continue;
-      batch.push(namedFile(entry, false));
+    for await (const { file } of this.named()) {
+      if (file === undefined) continue;
+      batch.push(file);
       if (batch.length < BATCH) continue;
       yield batch;
       batch = [];
@@ -100,16 +123,17 @@ export async function usualHashType(path: string): Promise<HashType | undefined>
 
 async function* fileChunks(
   path: string,
-  onProgress?: (bytes: number) => void,
+  onProgress?: (part: number) => void,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  let bytes = 0;
+  let read = 0;
   try {
+    const { size } = await stat(path);
     for await (const chunk of createReadStream(path, { highWaterMark: READ_SIZE })) {
       signal?.throwIfAborted();
       yield chunk as Uint8Array;
-      bytes += (chunk as Uint8Array).length;
-      onProgress?.(bytes);
+      read += (chunk as Uint8Array).length;
+      onProgress?.(read / size);
     }
   } catch (error) {
     if (signal?.aborted === true) throw signal.reason;

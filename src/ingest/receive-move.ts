@@ -40,7 +40,7 @@ export async function receiveMove(
 async function addMembers({ store }: IngestParts, claim: Claim, metadata: BundleMetadata): Promise<number> {
   let bytes = 0;
   let position = 0;
-  for (const files of metadata.fileBatches()) {
+  for await (const files of metadata.fileBatches()) {
     const members = files.map(({ path, size, hashtype, hashsum, source }, index) => ({
       position: position + index,
       path,

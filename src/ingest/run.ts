@@ -1,13 +1,14 @@
 import type { MetadataEntry } from '../catalog/catalog.js';
 import { mayPass, messageOf, PacificaError } from '../lib/errors.js';
 import type { JobHandler } from '../lib/job-queue.js';
-import type { IngestJob } from '../storage/database/ingest-jobs.js';
+import { BATCH, type IngestJob } from '../storage/database/ingest-jobs.js';
 import { Claim, newRun } from './claim.js';
+import { CountedDocument } from './counted-document.js';
 import { isAborted, ownError, textOf } from './failure.js';
 import { fileId, type FilesStep } from './files.js';
 import { filesOf } from './files-of.js';
 import { removeLeftovers } from './leftovers.js';
-import { BundleMetadata } from './metadata.js';
+import { BundleMetadata, type NamedFile } from './metadata.js';
 import type { IngestParts } from './parts.js';
 
 /**
@@ -80,12 +81,18 @@ class Run {
     }
 
     await claim.task('load metadata');
-    const metadata = await this.#readMetadata();
-    await catalog.metadata.validate(metadata.entries);
+    const metadata = await this.#readMetadata((part) => claim.percent(50 * part));
+    const work = { entries: metadata.count, rounds: 1 };
+    const counted = new CountedDocument(
+      () => metadata,
+      work,
+      (part) => claim.percent(50 + 50 * part),
+    );
+    await catalog.metadata.validate(counted);
     await claim.task('load metadata', 100);
 
     await claim.task('Policy Validation');
-    await catalog.policy.check(metadata.entries, user);
+    await catalog.policy.check(metadata, user);
     await claim.task('Policy Validation', 100);
 
     await claim.task(this.#files.task);
@@ -98,7 +105,7 @@ class Run {
     await this.#record(job, metadata);
   }
 
-  async #readMetadata(): Promise<BundleMetadata> {
+  async #readMetadata(onProgress?: (part: number) => void): Promise<BundleMetadata> {
     const { spool } = this.#parts;
     const { signal, jobId } = this.#claim;
     if (!(await spool.has(jobId))) {
@@ -106,7 +113,7 @@ class Run {
         hint: 'it stands beside the folder data/',
       });
     }
-    return BundleMetadata.read(spool.path(jobId), { move: this.#job.kind === 'move', signal });
+    return BundleMetadata.read(spool.path(jobId), { move: this.#job.kind === 'move', onProgress, signal });
   }
 
   /** The ids are in the row before the first of them is used: another try uses the same. */
@@ -120,27 +127,44 @@ class Run {
 
   async #record(job: IngestJob, metadata: BundleMetadata): Promise<void> {
     await this.#claim.task('ingest metadata');
-    const entries = await this.#withIds(job, metadata);
-    await this.#parts.catalog.metadata.ingest(entries, job.user);
+    // twice: to be checked or measured, and to be stored or sent
+    const work = { entries: metadata.count, rounds: 2 };
+    const document = new CountedDocument(
+      () => this.#withIds(job, metadata),
+      work,
+      (part) => this.#claim.percent(100 * part),
+    );
+    await this.#parts.catalog.metadata.ingest(document, job.user);
   }
 
   /** wire.md, ingest part: every file gains its `_id`, the whole the transaction's. */
-  async #withIds(job: IngestJob, metadata: BundleMetadata): Promise<MetadataEntry[]> {
-    const { store } = this.#parts;
-    // a transaction's id is ours to give, whatever the uploader says
-    const replaced = ['Files', 'Transactions._id'];
-    const entries = metadata.entries.filter(({ destinationTable }) => !replaced.includes(destinationTable));
-    entries.push({ destinationTable: 'Transactions._id', value: job.id });
-    for (const files of metadata.fileBatches()) {
-      const paths = files.map(({ path }) => path);
-      const members = new Map((await store.membersByPath(job.id, paths)).map((member) => [member.path, member]));
-      for (const { entry, path } of files) {
-        const member = members.get(path);
-        if (member === undefined) throw new PacificaError('internal', `ingest job ${job.id} has lost ${path}`);
-        entries.push({ ...entry, _id: fileId(job, member) });
+  async *#withIds(job: IngestJob, metadata: BundleMetadata): AsyncGenerator<MetadataEntry> {
+    let files: NamedFile[] = [];
+    for await (const { entry, file } of metadata.named()) {
+      if (file !== undefined) {
+        files.push(file);
+        if (files.length < BATCH) continue;
+        yield* await this.#filesWithIds(job, files);
+        files = [];
+      } else if (entry.destinationTable !== 'Transactions._id') {
+        // that one is ours to give, whatever the uploader says
+        yield entry;
       }
     }
-    return entries;
+    yield* await this.#filesWithIds(job, files);
+    yield { destinationTable: 'Transactions._id', value: job.id };
+  }
+
+  async #filesWithIds(job: IngestJob, files: readonly NamedFile[]): Promise<MetadataEntry[]> {
+    const paths = files.map(({ path }) => path);
+    const members = new Map(
+      (await this.#parts.store.membersByPath(job.id, paths)).map((member) => [member.path, member]),
+    );
+    return files.map(({ entry, path }) => {
+      const member = members.get(path);
+      if (member === undefined) throw new PacificaError('internal', `ingest job ${job.id} has lost ${path}`);
+      return { ...entry, _id: fileId(job, member) };
+    });
   }
 
   /** All is safe: only now are the ways in removed, and only then is it said that it is done. */

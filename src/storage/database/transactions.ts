@@ -72,11 +72,17 @@ export interface FileKeyValueRecord extends KeyValueRecord {
   reference: string | null;
 }
 
+/** A row of one of the tables below a transaction, in the order in which they were sent. */
+export type NewRow =
+  | { readonly table: 'file'; readonly row: Omit<FileRow, 'created' | 'deleted' | 'transaction_id'> }
+  | { readonly table: 'keyValue'; readonly row: KeyValueRecord }
+  | { readonly table: 'fileKeyValue'; readonly row: FileKeyValueRecord };
+
 export interface NewTransaction {
-  transaction: Omit<TransactionRow, 'created' | 'completed'>;
-  files: readonly Omit<FileRow, 'created' | 'deleted' | 'transaction_id'>[];
-  keyValues: readonly KeyValueRecord[];
-  fileKeyValues: readonly FileKeyValueRecord[];
+  readonly transaction: Omit<TransactionRow, 'created' | 'completed'>;
+  /** ids of all its files */
+  readonly fileIds: ReadonlySet<number>;
+  readonly rows: AsyncIterable<NewRow>;
 }
 
 /** All given fields must match. */
@@ -187,39 +193,22 @@ export class TransactionTables {
     const { id, digest } = record.transaction;
     const now = Date.now();
     if (await this.#claim(record.transaction, now)) return;
-    const keys = await this.#keyIds([...record.keyValues, ...record.fileKeyValues], now);
-    const keyId = ({ key }: KeyValueRecord): number => keys.get(key) ?? 0;
-
     const mine = { id, digest };
-    await this.#inBatches(mine, record.files, async (files, _, transaction) => {
-      const rows = files.map((file) => ({ ...file, transaction_id: id, created: now, deleted: null }));
-      await this.#files.bulkCreate(rows, { ignoreDuplicates: true, transaction });
-    });
-    await this.#inBatches(mine, record.keyValues, async (pairs, first, transaction) => {
-      const rows = pairs.map((pair, index) => ({
-        transaction_id: id,
-        position: first + index,
-        key_id: keyId(pair),
-        value: pair.value,
-      }));
-      await this.#keyValues.bulkCreate(rows, { ignoreDuplicates: true, transaction });
-    });
-    await this.#inBatches(mine, record.fileKeyValues, async (pairs, first, transaction) => {
-      const rows = pairs.map((pair, index) => ({
-        transaction_id: id,
-        position: first + index,
-        file_id: pair.file_id,
-        reference: pair.reference,
-        key_id: keyId(pair),
-        value: pair.value,
-      }));
-      await this.#fileKeyValues.bulkCreate(rows, { ignoreDuplicates: true, transaction });
-    });
+    const positions = { keyValue: 0, fileKeyValue: 0 };
+    let batch: NewRow[] = [];
+    for await (const row of record.rows) {
+      batch.push(row);
+      if (batch.length < BATCH * BATCHES) continue;
+      await this.#insert(mine, batch, positions, now);
+      batch = [];
+      await sleep(PAUSE);
+    }
+    if (batch.length > 0) await this.#insert(mine, batch, positions, now);
 
     await this.#database.write(async (transaction) => {
       await this.#requireMine(mine, transaction);
       const stored = await this.#files.count({ where: { transaction_id: id }, transaction });
-      if (stored !== record.files.length) throw await this.#fileTaken(record, transaction);
+      if (stored !== record.fileIds.size) throw await this.#fileTaken(record, transaction);
       // not again when a second run of the same ingest was faster
       await this.#transactions.update({ completed: Date.now() }, { where: { id, completed: null }, transaction });
     });
@@ -247,22 +236,35 @@ export class TransactionTables {
     });
   }
 
-  /** Hands out the items in batches, a few of them a transaction. */
-  async #inBatches<Item>(
+  /** Inserts rows of all tables in one database transaction. @param positions of the next ones of a table, counted on */
+  async #insert(
     mine: Owner,
-    items: readonly Item[],
-    insert: (batch: readonly Item[], first: number, transaction: Transaction) => Promise<void>,
+    batch: readonly NewRow[],
+    positions: { keyValue: number; fileKeyValue: number },
+    now: number,
   ): Promise<void> {
-    for (let start = 0; start < items.length; start += BATCH * BATCHES) {
-      if (start > 0) await sleep(PAUSE);
-      await this.#database.write(async (transaction) => {
-        await this.#requireMine(mine, transaction);
-        const end = Math.min(items.length, start + BATCH * BATCHES);
-        for (let first = start; first < end; first += BATCH) {
-          await insert(items.slice(first, Math.min(first + BATCH, end)), first, transaction);
-        }
-      });
+    const keys = await this.#keyIds(batch, now);
+    const files: FileRow[] = [];
+    const keyValues: KeyValueRow[] = [];
+    const fileKeyValues: FileKeyValueRow[] = [];
+    for (const { table, row } of batch) {
+      if (table === 'file') {
+        files.push({ ...row, transaction_id: mine.id, created: now, deleted: null });
+        continue;
+      }
+      const position = positions[table];
+      positions[table] += 1;
+      const pair = { transaction_id: mine.id, position, key_id: keys.get(row.key) ?? 0, value: row.value };
+      if (table === 'keyValue') keyValues.push(pair);
+      else fileKeyValues.push({ ...pair, file_id: row.file_id, reference: row.reference });
     }
+    await this.#database.write(async (transaction) => {
+      await this.#requireMine(mine, transaction);
+      const options = { ignoreDuplicates: true, transaction };
+      for (const rows of inBatches(files)) await this.#files.bulkCreate(rows, options);
+      for (const rows of inBatches(keyValues)) await this.#keyValues.bulkCreate(rows, options);
+      for (const rows of inBatches(fileKeyValues)) await this.#fileKeyValues.bulkCreate(rows, options);
+    });
   }
 
   /** Somebody else may have taken the id over since the last batch. Holds the row until the transaction ends. */
@@ -273,12 +275,12 @@ export class TransactionTables {
     }
   }
 
-  async #keyIds(pairs: readonly KeyValueRecord[], created: number): Promise<Map<string, number>> {
+  async #keyIds(rows: readonly NewRow[], created: number): Promise<Map<string, number>> {
     const ids = new Map<string, number>();
-    const names = [...new Set(pairs.map(({ key }) => key))].sort();
+    const names = [...new Set(rows.flatMap(({ table, row }) => (table === 'file' ? [] : [row.key])))].sort();
     for (let start = 0; start < names.length; start += BATCH) {
       const batch = names.slice(start, start + BATCH);
-      const rows = await this.#database.write(async (transaction) => {
+      const found = await this.#database.write(async (transaction) => {
         const known = await this.#keys.findAll({ where: { key: batch }, raw: true, transaction });
         const missing = batch.filter((name) => !known.some(({ key }) => key === name));
         if (missing.length === 0) return known;
@@ -286,15 +288,15 @@ export class TransactionTables {
         await this.#keys.bulkCreate(values, { ignoreDuplicates: true, transaction });
         return this.#keys.findAll({ where: { key: batch }, raw: true, transaction });
       });
-      for (const { id, key } of rows) ids.set(key, Number(id));
+      for (const { id, key } of found) ids.set(key, Number(id));
     }
     return ids;
   }
 
-  async #fileTaken({ transaction: { id }, files }: NewTransaction, transaction: Transaction): Promise<PacificaError> {
-    for (let start = 0; start < files.length; start += BATCH) {
+  async #fileTaken({ transaction: { id }, fileIds }: NewTransaction, transaction: Transaction): Promise<PacificaError> {
+    for (const ids of inBatches([...fileIds])) {
       const taken = await this.#files.findOne({
-        where: { id: files.slice(start, start + BATCH).map((file) => file.id), transaction_id: { [Op.ne]: id } },
+        where: { id: ids, transaction_id: { [Op.ne]: id } },
         raw: true,
         transaction,
       });
@@ -382,6 +384,10 @@ export class TransactionTables {
     });
     return rows.map((row) => ({ ...row, id: Number(row.id), created: Number(row.created) }));
   }
+}
+
+function* inBatches<T>(items: readonly T[]): Generator<T[]> {
+  for (let start = 0; start < items.length; start += BATCH) yield items.slice(start, start + BATCH);
 }
 
 const COMPLETED = literal(
