@@ -8,6 +8,7 @@ import { LocalArchive } from './archive/local-archive.js';
 import { RemoteArchive } from './archive/remote-archive.js';
 import { CartService } from './cart/service.js';
 import { createCatalog, type OpenCatalog } from './catalog/create.js';
+import { SiteRules } from './catalog/site-rules.js';
 import { waitForService } from './client/wait-for-service.js';
 import type { Config } from './config/load.js';
 import type { HealthCheck } from './daemon/admin.js';
@@ -72,7 +73,7 @@ export async function buildHouse({ config, log, services: names, signal }: House
   };
   try {
     await requireSchema(database);
-    const catalog = openCatalog(config, database);
+    const catalog = await openCatalog(config, database, log);
     closing.push(() => catalog.close());
     const parts = { config, log, database, catalog };
     const apps = new Map<ServiceName, Koa>();
@@ -219,9 +220,21 @@ async function openDatabase(config: Config, log: Logger, signal: AbortSignal | u
   });
 }
 
-function openCatalog({ uniqueid, policy, metadata, ingest }: Config, database: Database): OpenCatalog {
+async function openCatalog(
+  { uniqueid, policy, metadata, ingest }: Config,
+  database: Database,
+  log: Logger,
+): Promise<OpenCatalog> {
+  if (policy.rules !== '' && policy.ingest_url !== '') {
+    throw new PacificaError('invalid', '[policy] rules is for our own policy, and ingest_url names another one', {
+      hint: 'set one of the two',
+    });
+  }
+  const broken = (error: PacificaError): void =>
+    log.error({ err: error }, `the rules that were read before hold on: ${messageOf(error)}`);
   return createCatalog({
     database,
+    rules: policy.rules === '' ? undefined : await SiteRules.open(policy.rules, broken),
     uniqueIdUrl: uniqueid.url,
     policyUrl: policy.ingest_url,
     metadataIngestUrl: metadata.ingest_url,

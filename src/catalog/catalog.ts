@@ -1,3 +1,5 @@
+import type { RuleQuery } from './rules.js';
+
 /** One entry of a bundle's metadata document. Extra keys travel unchanged. */
 export interface MetadataEntry {
   readonly destinationTable: string;
@@ -66,6 +68,17 @@ export interface Policy {
    * @throws PacificaError `forbidden` with the reason, or what may pass
    */
   check(metadata: MetadataDocument, user: string): Promise<void>;
+}
+
+/** Optional: the site's users, projects and instruments. Ours can be asked for them; a remote service is asked itself. */
+export interface PolicyQueries {
+  /** @throws PacificaError `not-found` when the site keeps no such list */
+  query(query: RuleQuery): Promise<Record<string, unknown>[]>;
+}
+
+/** @returns whether it can be asked for users, projects and instruments */
+export function hasQueries(policy: Policy): policy is Policy & PolicyQueries {
+  return 'query' in policy;
 }
 
 export interface Metadata {

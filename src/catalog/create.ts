@@ -8,6 +8,7 @@ import type { Catalog } from './catalog.js';
 import { EmbeddedMetadata } from './metadata.js';
 import { EmbeddedPolicy } from './policy.js';
 import { RemoteMetadata } from './remote-metadata.js';
+import type { SiteRules } from './site-rules.js';
 import { EmbeddedUniqueIds } from './unique-ids.js';
 
 export interface CatalogOptions {
@@ -16,6 +17,8 @@ export interface CatalogOptions {
   uniqueIdUrl?: string;
   /** URL of the policy service's check (`[policy] ingest_url`); ours when empty or absent */
   policyUrl?: string;
+  /** who may ingest what, for our own policy; anybody everything when absent */
+  rules?: SiteRules;
   /** URL that takes metadata (`[metadata] ingest_url`); `<metadataUrl>/ingest` when empty or absent */
   metadataIngestUrl?: string;
   /** base URL of the metadata service; the ingest URL without its last part when empty or absent, ours when both are */
@@ -32,7 +35,8 @@ export interface OpenCatalog extends Catalog {
 
 /** Makes each of the three: ours, or the service whose URL is set. */
 export function createCatalog(options: CatalogOptions): OpenCatalog {
-  const { database, uniqueIdUrl = '', policyUrl = '', metadataIngestUrl = '', metadataUrl = '', authHeader } = options;
+  const { database, uniqueIdUrl = '', policyUrl = '', rules } = options;
+  const { metadataIngestUrl = '', metadataUrl = '', authHeader } = options;
   const remote: { close(): Promise<void> }[] = [];
   const opened = <Client extends { close(): Promise<void> }>(client: Client): Client => {
     remote.push(client);
@@ -41,7 +45,7 @@ export function createCatalog(options: CatalogOptions): OpenCatalog {
   return {
     ids:
       uniqueIdUrl === '' ? new EmbeddedUniqueIds(new UniqueIndex(database)) : opened(new UniqueIdClient(uniqueIdUrl)),
-    policy: policyUrl === '' ? new EmbeddedPolicy() : opened(new PolicyClient(policyUrl, authHeader)),
+    policy: policyUrl === '' ? new EmbeddedPolicy(rules) : opened(new PolicyClient(policyUrl, authHeader)),
     metadata:
       metadataUrl === '' && metadataIngestUrl === ''
         ? new EmbeddedMetadata(new TransactionTables(database))

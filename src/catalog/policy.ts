@@ -1,10 +1,18 @@
 import { PacificaError } from '../lib/errors.js';
-import type { MetadataDocument, Policy } from './catalog.js';
+import type { MetadataDocument, Policy, PolicyQueries } from './catalog.js';
 import { REQUIRED, transactionValues } from './entries.js';
+import type { RuleQuery } from './rules.js';
+import type { SiteRules } from './site-rules.js';
 
-/** Our own policy: who, for what and with which instrument must be said; anybody may. */
-export class EmbeddedPolicy implements Policy {
-  async check(metadata: MetadataDocument): Promise<void> {
+/** Our own policy: who, for what and with which instrument must be said; anybody may, unless the site has rules. */
+export class EmbeddedPolicy implements Policy, PolicyQueries {
+  readonly #rules: SiteRules | undefined;
+
+  constructor(rules?: SiteRules) {
+    this.#rules = rules;
+  }
+
+  async check(metadata: MetadataDocument, user: string): Promise<void> {
     const values = await transactionValues(metadata);
     const missing = REQUIRED.filter((attribute) => !values.has(attribute));
     if (missing.length > 0) {
@@ -12,5 +20,16 @@ export class EmbeddedPolicy implements Policy {
         hint: `the metadata needs a value for ${missing.map((name) => `Transactions.${name}`).join(', ')}`,
       });
     }
+    const [submitter, project, instrument] = REQUIRED.map((attribute) => values.get(attribute));
+    (await this.#rules?.current())?.check({ submitter, project, instrument }, user);
+  }
+
+  async query(query: RuleQuery): Promise<Record<string, unknown>[]> {
+    if (this.#rules === undefined) {
+      throw new PacificaError('not-found', 'this site has no rules that could be asked', {
+        hint: 'name a rules file with [policy] rules',
+      });
+    }
+    return (await this.#rules.current()).query(query);
   }
 }

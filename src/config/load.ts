@@ -105,6 +105,7 @@ function withDefaults(config: Config, env: NodeJS.ProcessEnv): Config {
       storage: config.archive.storage === '' ? fileUrl('posix', join(dir, 'archive')) : config.archive.storage,
     },
     cartd: { ...config.cartd, volume_path: folder(config.cartd.volume_path, 'cart') },
+    policy: { ...config.policy, rules: config.policy.rules === '' ? '' : resolve(config.policy.rules) },
     ingest: { ...config.ingest, volume_path: folder(config.ingest.volume_path, 'ingest') },
   };
 }

@@ -120,7 +120,14 @@ export const settings = {
     concurrency: setting(integer(1, 64), 4, 'Files of one cart that are brought in at a time.'),
   },
   uniqueid: { url: setting(url(), '', 'Unique id service. Empty: ours.') },
-  policy: { ingest_url: setting(url(), '', 'URL of the policy service that checks metadata. Empty: ours.') },
+  policy: {
+    ingest_url: setting(url(), '', 'URL of the policy service that checks metadata. Empty: ours.'),
+    rules: setting(
+      text(),
+      '',
+      'JSON file that says who may ingest what (docs/policy.md), for our own policy. Empty: anybody everything.',
+    ),
+  },
   metadata: {
     ingest_url: setting(url(), '', 'URL of the metadata service that takes metadata. Empty: ours.'),
     url: setting(url(), '', 'Metadata service that the proxy looks files up in. Empty: ours.'),

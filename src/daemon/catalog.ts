@@ -6,11 +6,13 @@ import {
   type CatalogTransaction,
   type FileQuery,
   hasLookups,
+  hasQueries,
   type KeyQuery,
   type Lookups,
   type Metadata,
 } from '../catalog/catalog.js';
 import { parseEntries } from '../catalog/entries.js';
+import type { RuleQuery } from '../catalog/rules.js';
 import { PacificaError } from '../lib/errors.js';
 import { type AppOptions, createApp } from './app.js';
 import { HttpError } from './errors.js';
@@ -33,6 +35,8 @@ export interface CatalogParts {
 const PAGE = 500;
 /** rows that may be asked for in one piece */
 const MAX_LIMIT = 10_000;
+/** bytes of a query that are taken */
+const QUERY_LIMIT = 64 * 1024;
 /** parameters that tell the originals how deep to look; there is nothing below ours */
 const IGNORED: readonly string[] = ['recursion_depth', 'recursion_limit'];
 
@@ -71,6 +75,11 @@ export function catalogApp(options: AppOptions, parts: CatalogParts): Koa {
     ctx.body = { status: 'success' };
   });
 
+  router.post('/uploader', async (ctx) => {
+    if (!hasQueries(catalog.policy)) throw keptElsewhere('policy', '[policy] ingest_url');
+    ctx.body = await catalog.policy.query(ruleQuery(await readJsonBody(ctx.req, QUERY_LIMIT)));
+  });
+
   router.put('/ingest', async (ctx) => {
     await metadata.ingest(parseEntries(await readJsonBody(ctx.req, bodyLimit)), user(ctx));
     ctx.body = { status: 'success' };
@@ -105,9 +114,28 @@ function required<T>(name: string, value: T | undefined): T {
 
 function lookups(metadata: Metadata): Metadata & Lookups {
   if (hasLookups(metadata)) return metadata;
-  throw new PacificaError('not-found', 'the metadata of this site is kept by another service', {
-    hint: 'ask the service that [metadata] url names',
+  throw keptElsewhere('metadata', '[metadata] url');
+}
+
+function keptElsewhere(what: string, setting: string): PacificaError {
+  return new PacificaError('not-found', `the ${what} of this site is kept by another service`, {
+    hint: `ask the service that ${setting} names`,
   });
+}
+
+/** Reads `{"user": 10, "from": "projects", "columns": ["_id"], "where": {"instrument_id": 54}}`. */
+function ruleQuery(body: unknown): RuleQuery {
+  const { user, from, columns, where } = (body ?? {}) as Record<string, unknown>;
+  const fault = (what: string): PacificaError => new PacificaError('invalid', `Invalid Query: ${what}`);
+  if (typeof user !== 'number' && typeof user !== 'string') throw fault('"user" is not the id of a user, or -1');
+  if (from !== 'users' && from !== 'projects' && from !== 'instruments') {
+    throw fault('"from" is not users, projects or instruments');
+  }
+  if (!Array.isArray(columns) || !columns.every((column) => typeof column === 'string')) {
+    throw fault('"columns" is not a list of names');
+  }
+  if (typeof (where ?? {}) !== 'object' || Array.isArray(where)) throw fault('"where" is not an object');
+  return { user, from, columns, where: (where ?? {}) as Record<string, unknown> };
 }
 
 /** Refuses parameters that we would have to leave out of account: the answer would be to another question. */

@@ -1,7 +1,11 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createCatalog } from '../../src/catalog/create.js';
-import type { Catalog } from '../../src/catalog/catalog.js';
+import type { Catalog, MetadataDocument } from '../../src/catalog/catalog.js';
+import { EmbeddedPolicy } from '../../src/catalog/policy.js';
+import type { RuleQuery } from '../../src/catalog/rules.js';
+import { SiteRules } from '../../src/catalog/site-rules.js';
 import { catalogApp } from '../../src/daemon/catalog.js';
 import { Database } from '../../src/storage/database/database.js';
 import { requireSchema } from '../../src/storage/database/schema.js';
@@ -28,15 +32,16 @@ beforeAll(async () => {
   database = await Database.open(`sqlite://${join(folder, 'pacifica.db')}`);
   await requireSchema(database);
   catalog = createCatalog({ database, authHeader: 'X-Http-Authed-User' });
-  const { policy } = catalog;
+  const policy = new EmbeddedPolicy();
   const watched: Catalog = {
     ...catalog,
-    policy: {
-      async check(metadata, user) {
+    policy: Object.assign(Object.create(policy) as EmbeddedPolicy, {
+      async check(metadata: MetadataDocument, user: string) {
         users.push(user);
         await policy.check(metadata, user);
       },
-    },
+      query: async (query: RuleQuery) => policy.query(query),
+    }),
   };
   const app = catalogApp(
     { service: 'catalog', log: silent, debug: false },
@@ -160,6 +165,88 @@ describe('POST /ingest (policy)', () => {
   it.each([[[]], [['-H', 'Transfer-Encoding: chunked']]])('refuses a body that is too large (%s)', async (args) => {
     const body = `[${' '.repeat(BODY_LIMIT)}]`;
     expectError(await send('PUT', '/ingest', body, ...args), '413 Payload Too Large', /4\.0 MiB/);
+  });
+});
+
+// transcripts.md 4b: what pacifica-cli asks before an upload
+describe('POST /uploader (policy)', () => {
+  const rules = {
+    users: [{ _id: 10, first_name: 'David\u00e9', last_name: 'Brown\u00e9 Jr', network_id: 'dmlb2001' }],
+    instruments: [{ _id: 54, name_short: 'Nittany Liquid Probes', display_name: 'NMR PROBES: Nittany Liquid Probes' }],
+    projects: [{ _id: '1234a', title: 'Pacifica Development (active no close)', users: [10], instruments: [54] }],
+  };
+  let ruled: TestServer;
+  beforeAll(async () => {
+    const path = join(folder, 'rules.json');
+    await writeFile(path, JSON.stringify(rules));
+    const app = catalogApp(
+      { service: 'catalog', log: silent, debug: false },
+      {
+        catalog: createCatalog({
+          database,
+          authHeader: 'X-Http-Authed-User',
+          rules: await SiteRules.open(path, () => undefined),
+        }),
+        authHeader: 'X-Http-Authed-User',
+        defaultUser: 'root',
+        bodyLimit: BODY_LIMIT,
+      },
+    );
+    ruled = await startApp(app);
+  });
+  afterAll(() => ruled.close());
+
+  async function ask(body: string): Promise<CurlAnswer> {
+    return curl(['--data-binary', '@-', `${ruled.url}/uploader`], Buffer.from(body));
+  }
+
+  it.each([
+    ['{"user": -1, "columns": ["_id"], "where": {"network_id": "dmlb2001"}, "from": "users"}', '[{"_id": 10}]'],
+    [
+      '{"user": 10, "columns": ["first_name", "last_name", "_id"], "where": {}, "from": "users"}',
+      '[{"_id": 10, "first_name": "David\\u00e9", "last_name": "Brown\\u00e9 Jr"}]',
+    ],
+    [
+      '{"user": 10, "columns": ["_id", "name_short", "display_name"], "where": {}, "from": "instruments"}',
+      '[{"_id": 54, "name_short": "Nittany Liquid Probes", "display_name": "NMR PROBES: Nittany Liquid Probes"}]',
+    ],
+    [
+      '{"user": 10, "columns": ["_id", "title"], "where": {"instrument_id": "54"}, "from": "projects"}',
+      '[{"_id": "1234a", "title": "Pacifica Development (active no close)"}]',
+    ],
+    ['{"user": 10, "columns": ["_id"], "from": "projects"}', '[{"_id": "1234a"}]'],
+    ['{"user": 10, "columns": ["_id"], "where": null, "from": "projects"}', '[{"_id": "1234a"}]'],
+    ['{"user": 7, "columns": ["_id"], "where": {}, "from": "projects"}', '[]'],
+  ])('answers %s', async (query, answer) => {
+    const got = await ask(query);
+    expect([got.status, got.header('Content-Type'), got.text()]).toEqual([200, 'application/json', answer]);
+  });
+
+  it.each([
+    ['{bad', /Invalid JSON/],
+    ['null', /"user"/],
+    ['[]', /"user"/],
+    ['{"from": "users", "columns": []}', /"user"/],
+    ['{"user": 10, "columns": ["_id"]}', /"from"/],
+    ['{"user": 10, "from": "files", "columns": ["_id"]}', /"from"/],
+    ['{"user": 10, "from": "users"}', /"columns"/],
+    ['{"user": 10, "from": "users", "columns": [7]}', /"columns"/],
+    ['{"user": 10, "from": "users", "columns": [], "where": 7}', /"where"/],
+    ['{"user": 10, "from": "users", "columns": [], "where": []}', /"where"/],
+  ])('refuses %s', async (query, message) => {
+    expectError(await ask(query), '400 Bad Request', message);
+  });
+
+  it('says that there are none where the site has no rules', async () => {
+    const answer = await send('POST', '/uploader', { user: 10, from: 'users', columns: ['_id'], where: {} });
+    expectError(answer, '404 Not Found', /\[policy\] rules/);
+  });
+
+  it('decides of POST /ingest by the user whom the web server names', async () => {
+    const post = async (...args: string[]): Promise<CurlAnswer> =>
+      curl(['--data-binary', '@-', ...args, `${ruled.url}/ingest`], Buffer.from(JSON.stringify(transactionEntries(1))));
+    expect((await post('-H', 'X-Http-Authed-User: dmlb2001')).text()).toBe('{"status": "success"}');
+    expectError(await post(), '412 Precondition Failed', /^Precondition Failed: user "root" is not in/);
   });
 });
 
