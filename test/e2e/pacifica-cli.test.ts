@@ -139,9 +139,7 @@ download_policy_url = ${catalog}/status/transactions/by_id
     expect(told).toContain('Setting project to 1234a.');
     const state = JSON.parse(told.slice(told.indexOf('{'))) as Record<string, unknown>;
     expect(state).toMatchObject({ state: 'OK', task: 'ingest metadata', exception: '' });
-    const info = (await (
-      await fetch(`${daemon.urls.catalog}/transactioninfo/by_id/${String(state.job_id)}`)
-    ).json()) as unknown;
+    const info = await (await fetch(`${daemon.urls.catalog}/transactioninfo/by_id/${String(state.job_id)}`)).json();
     expect(info).toMatchObject({ submitter: 10, project: '1234a', key_values: { 'User of Record': '10' } });
 
     mkdirSync(join(home, 'out'));
