@@ -1,4 +1,7 @@
 #!/usr/bin/env node
-import { execute } from '@oclif/core';
+import { execute, settings } from '@oclif/core';
+
+// what runs is dist/, whatever NODE_ENV says: nobody's TypeScript is looked for
+settings.enableAutoTranspile = false;
 
 await execute({ dir: import.meta.url });

@@ -9,7 +9,7 @@ export function printable(text: string): string {
   return text.replace(UNPRINTABLE, (char) => `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`);
 }
 
-const graphemes = new Intl.Segmenter();
+let graphemes: Intl.Segmenter | undefined;
 const WIDE = /[\p{scx=Han}\p{scx=Hangul}\p{scx=Hiragana}\p{scx=Katakana}\p{Extended_Pictographic}]/u;
 
 /** @returns columns that a terminal gives to a text */
@@ -17,6 +17,8 @@ function width(text: string): number {
   // all of printable ASCII, which is nearly everything, without the segmenter
   if (/^[ -~]*$/.test(text)) return text.length;
   let columns = 0;
+  // made when it is needed: it brings tables of all scripts
+  graphemes ??= new Intl.Segmenter();
   for (const { segment } of graphemes.segment(text)) columns += WIDE.test(segment) ? 2 : 1;
   return columns;
 }

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Agent, type Dispatcher, request } from 'undici';
+import type { Dispatcher } from 'undici';
 import { backoff } from '../lib/backoff.js';
 import {
   type ErrorCode,
@@ -10,6 +10,7 @@ import {
   type PacificaErrorOptions,
   systemCode,
 } from '../lib/errors.js';
+import { createAgent, request } from './undici.js';
 
 /** ms until a connection must stand */
 const CONNECT_TIMEOUT = 10_000;
@@ -77,12 +78,12 @@ export class ServiceError extends PacificaError {
  */
 export class HttpClient {
   readonly #service: string;
-  readonly #agent: Agent;
+  readonly #agent: Dispatcher;
 
   /** @param service its name in messages, with its article: `the archive` */
   constructor(service: string) {
     this.#service = service;
-    this.#agent = new Agent({ connect: { timeout: CONNECT_TIMEOUT }, bodyTimeout: BODY_TIMEOUT });
+    this.#agent = createAgent({ connect: { timeout: CONNECT_TIMEOUT }, bodyTimeout: BODY_TIMEOUT });
   }
 
   /** Sends a request. Every status is an answer; see {@link expectStatus} for the ones that are errors. */
@@ -92,8 +93,7 @@ export class HttpClient {
     const headers: Record<string, string> = { ...options.headers };
     if (options.size !== undefined) headers['content-length'] = String(options.size);
     try {
-      const answer = await request(url, {
-        dispatcher: this.#agent,
+      const answer = await request(this.#agent, url, {
         method: options.method,
         headers,
         // undici takes any async iterable; its types know only of Readable, which is one
@@ -206,7 +206,7 @@ export class HttpClient {
     }
     const text = CONNECT_TEXT[code] ?? messageOf(error);
     return new PacificaError('unavailable', `can not reach ${this.#service} at ${origin}: ${text}`, {
-      hint,
+      hint: UNTRUSTED.test(code) ? 'name the file of the certificate authority in NODE_EXTRA_CA_CERTS' : hint,
       cause: error,
     });
   }
@@ -230,6 +230,14 @@ class BodySource {
       throw error;
     }
   }
+}
+
+/** Codes of a certificate that nobody known to us has signed. */
+const UNTRUSTED = /SELF_SIGNED_CERT|UNABLE_TO_GET_ISSUER_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE/;
+
+/** @returns whether somebody has to do something first: the service is there, but nobody vouches for it */
+function isUntrusted(error: unknown): boolean {
+  return error instanceof PacificaError && UNTRUSTED.test(systemCode(error.cause) ?? '');
 }
 
 const CONNECT_TEXT: Readonly<Record<string, string>> = {
@@ -330,7 +338,8 @@ export async function retrying<T>(work: () => Promise<T>, options: RetryOptions 
     } catch (error) {
       const asked = error instanceof ServiceError ? (error.retryAfter ?? 0) : 0;
       const delay = Math.max(asked, backoff(attempt, PAUSES));
-      if (!mayPass(error) || options.signal?.aborted === true || performance.now() + delay > deadline) throw error;
+      const hopeless = !mayPass(error) || isUntrusted(error);
+      if (hopeless || options.signal?.aborted === true || performance.now() + delay > deadline) throw error;
       await sleep(delay, undefined, { signal: options.signal }).catch(() => {
         throw error;
       });
