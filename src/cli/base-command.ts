@@ -1,8 +1,9 @@
 import { inspect } from 'node:util';
 import { Command, Errors, Flags } from '@oclif/core';
 import { type Config, loadConfig, type SettingName } from '../config/load.js';
-import { renderError, renderJsonError, reportOf } from './error-report.js';
+import { isGiven, renderError, renderJsonError, reportOf, type Switch, wantsColor } from './error-report.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
+import { showProgressLines } from './progress.js';
 import { printable } from './text.js';
 
 /** What all commands share: `--config`, `--json`, `--debug`, how an error is shown, and which exit code it has. */
@@ -16,6 +17,7 @@ export abstract class BaseCommand extends Command {
     }),
     json: Flags.boolean({ summary: 'Print JSON: one line for each thing; errors too', helpGroup: 'GLOBAL' }),
     debug: Flags.boolean({ summary: 'Show causes of errors and every HTTP request on stderr', helpGroup: 'GLOBAL' }),
+    'no-color': Flags.boolean({ summary: 'No colours, as with NO_COLOR', helpGroup: 'GLOBAL' }),
   };
 
   protected override async init(): Promise<void> {
@@ -26,6 +28,7 @@ export abstract class BaseCommand extends Command {
     });
     // a terminal or log that went away is no reason to stop the work
     process.stderr.on('error', () => undefined);
+    if (this.given('--progress')) showProgressLines();
   }
 
   /**
@@ -67,16 +70,15 @@ export abstract class BaseCommand extends Command {
   /** Shows an error and goes on; {@link Command.exit} ends the command afterwards. */
   protected showError(error: unknown): ExitCode {
     const report = reportOf(error, `${this.config.bin} ${this.id?.replaceAll(':', ' ') ?? ''} --help`);
-    const color = process.stderr.isTTY && process.env.NO_COLOR === undefined;
-    process.stderr.write(this.given('--json') ? renderJsonError(report) : renderError(report, color));
+    const text = this.given('--json') ? renderJsonError(report) : renderError(report, wantsColor(this.argv));
+    process.stderr.write(text);
     if (this.given('--debug')) process.stderr.write(`${inspect(error)}\n`);
     return report.exit;
   }
 
   /** Whether a switch stands on the command line; works before, and when, parsing it failed. */
-  protected given(flag: '--json' | '--debug'): boolean {
-    const end = this.argv.indexOf('--');
-    return (end === -1 ? this.argv : this.argv.slice(0, end)).includes(flag);
+  protected given(flag: Switch): boolean {
+    return isGiven(this.argv, flag);
   }
 
   protected override async catch(error: Error): Promise<never> {

@@ -40,3 +40,8 @@ export const outputFlag = {
     helpValue: 'FILE',
   }),
 };
+
+/** Flag of the commands that may take long. */
+export const progressFlag = {
+  progress: Flags.boolean({ summary: 'Tell on stderr every few seconds how far it is, also in a pipe' }),
+};

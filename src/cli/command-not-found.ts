@@ -1,7 +1,7 @@
 import type { Hook } from '@oclif/core';
 import { PacificaError } from '../lib/errors.js';
 import { closest } from '../lib/closest.js';
-import { renderError, renderJsonError, reportOf } from './error-report.js';
+import { isGiven, renderError, renderJsonError, reportOf, wantsColor } from './error-report.js';
 
 /** What is said to somebody who mistyped a command: oclif calls it (package.json, oclif.hooks). */
 const commandNotFound: Hook.CommandNotFound = async function ({ id, argv = [], config }) {
@@ -15,7 +15,7 @@ const commandNotFound: Hook.CommandNotFound = async function ({ id, argv = [], c
   const meant = whole ?? closest(first, topics);
   const hint = meant === undefined ? `see ${config.bin} --help` : `did you mean "${config.bin} ${meant}"?`;
   const report = reportOf(new PacificaError('invalid', `there is no command "${asked}"`, { hint }), config.bin);
-  process.stderr.write(argv.includes('--json') ? renderJsonError(report) : renderError(report, false));
+  process.stderr.write(isGiven(argv, '--json') ? renderJsonError(report) : renderError(report, wantsColor(argv)));
   this.exit(report.exit);
 };
 

@@ -59,6 +59,20 @@ function guess(flag: string, error: Error): string {
   return meant === undefined ? '' : `, did you mean ${meant}?`;
 }
 
+/** Switches that hold for how a command speaks: also for what it says when its command line can not be parsed. */
+export type Switch = '--json' | '--debug' | '--no-color' | '--progress';
+
+/** @returns whether a switch stands in front of the `--` of a command line */
+export function isGiven(argv: readonly string[], flag: Switch): boolean {
+  const end = argv.indexOf('--');
+  return (end === -1 ? argv : argv.slice(0, end)).includes(flag);
+}
+
+/** @returns whether errors are coloured: on a terminal, unless NO_COLOR (no-color.org) or --no-color forbids it */
+export function wantsColor(argv: readonly string[]): boolean {
+  return process.stderr.isTTY && (process.env.NO_COLOR ?? '') === '' && !isGiven(argv, '--no-color');
+}
+
 /** One or two lines for a terminal or a log. */
 export function renderError({ message, hint }: ErrorReport, color: boolean): string {
   const label = color ? '\u001b[31mError:\u001b[39m' : 'Error:';

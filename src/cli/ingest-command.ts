@@ -22,7 +22,7 @@ export abstract class IngestCommand extends ClientCommand {
    * @throws PacificaError as waitForJob
    */
   protected async waitFor(client: IngestClient, job: string): Promise<JobState> {
-    const progress = startProgress(`job ${job}`, 'percent');
+    const progress = startProgress(`job ${job}`, { bytes: 'percent' });
     const onAnswer = ({ task, task_percent }: JobState): void => {
       progress.label(`job ${job}: ${task}`, Number(task_percent));
     };

@@ -7,11 +7,22 @@ const PATIENCE = 1000;
 const REDRAW = 200;
 /** ms that the rate is the mean of */
 const WINDOW = 5000;
+/** ms between two lines where there is no terminal */
+const LINE = 3000;
 
-/** What a person at a terminal sees of work that takes its time. */
+/** How much there is to do, as far as it is known. */
+export interface Total {
+  /** bytes; `percent` when {@link Progress.label} says how far it is */
+  readonly bytes?: number | 'percent';
+  readonly files?: number;
+}
+
+/** What a person sees of work that takes its time. */
 export interface Progress {
   /** so many more bytes are done */
   add(bytes: number): void;
+  /** one more file is done */
+  file(): void;
   /** so many bytes of all are done; the rate counts from here */
   start(bytes: number): void;
   /** shows another label from now on, and per cent of it where there are no bytes to count */
@@ -20,49 +31,112 @@ export interface Progress {
   stop(): void;
 }
 
-const SILENT: Progress = { add: ignore, start: ignore, label: ignore, stop: ignore };
+const SILENT: Progress = { add: ignore, file: ignore, start: ignore, label: ignore, stop: ignore };
 
 function ignore(): void {
   // nobody looks
 }
 
-/**
- * A bar on stderr when that is a terminal, nothing otherwise.
- * @param total bytes; `percent` when {@link Progress.label} says how far it is; undefined when nobody knows
- */
-export function startProgress(label: string, total: number | 'percent' | undefined): Progress {
-  return process.stderr.isTTY ? new Bar(label, total) : SILENT;
+let lines = false;
+
+/** Has every progress of this process written as a line now and then where stderr is no terminal (`--progress`). */
+export function showProgressLines(): void {
+  lines = true;
 }
 
-class Bar implements Progress {
-  readonly #total: number | 'percent' | undefined;
-  readonly #patience: NodeJS.Timeout;
-  #label: string;
-  #value = 0;
-  #samples: { time: number; value: number }[];
-  #redraw: NodeJS.Timeout | undefined;
-  #erase: (() => void) | undefined;
-  #stopped = false;
+/** A bar on stderr when that is a terminal; lines after {@link showProgressLines}; nothing otherwise. */
+export function startProgress(label: string, total: Total = {}): Progress {
+  if (process.stderr.isTTY) return new Bar(label, total);
+  return lines ? new Lines(label, total) : SILENT;
+}
 
-  constructor(label: string, total: number | 'percent' | undefined) {
+/** Counts what is done, and says it. */
+abstract class Meter implements Progress {
+  readonly #total: Total;
+  #label: string;
+  #bytes = 0;
+  #files = 0;
+  #samples: { time: number; bytes: number; files: number }[];
+
+  constructor(label: string, total: Total) {
     this.#label = label;
     this.#total = total;
-    this.#samples = [{ time: performance.now(), value: 0 }];
-    this.#patience = setTimeout(() => void this.#show(), PATIENCE).unref();
+    this.#samples = [this.#sample()];
   }
 
+  abstract stop(): void;
+
   add(bytes: number): void {
-    this.#value += bytes;
+    this.#bytes += bytes;
+  }
+
+  file(): void {
+    this.#files += 1;
   }
 
   start(bytes: number): void {
-    this.#value = bytes;
-    this.#samples = [{ time: performance.now(), value: bytes }];
+    this.#bytes = bytes;
+    this.#samples = [this.#sample()];
   }
 
   label(text: string, percent?: number): void {
     this.#label = text;
-    if (percent !== undefined) this.#value = percent;
+    if (percent !== undefined) this.#bytes = percent;
+  }
+
+  protected get name(): string {
+    return shorten(this.#label);
+  }
+
+  /** How far it is and where it ends; undefined when nobody knows the end. */
+  protected get scale(): { value: number; end: number } | undefined {
+    const { bytes, files } = this.#total;
+    if (bytes === 'percent') return { value: this.#bytes, end: 100 };
+    if (bytes !== undefined) return { value: this.#bytes, end: bytes };
+    return files === undefined ? undefined : { value: this.#files, end: files };
+  }
+
+  /** Files, bytes, rate and time left: those that there are. */
+  protected facts(): string {
+    const { bytes, files } = this.#total;
+    const perSecond = this.#perSecond();
+    const facts: string[] = [];
+    if (files !== undefined) facts.push(`${this.#files} of ${files} files`);
+    else if (this.#files > 0) facts.push(`${this.#files} files`);
+    if (bytes === 'percent') return facts.join('  ');
+    if (bytes !== undefined) facts.push(`${formatSize(this.#bytes)} of ${formatSize(bytes)}`);
+    else if (this.#bytes > 0) facts.push(formatSize(this.#bytes));
+    if (bytes !== undefined || this.#bytes > 0) facts.push(`${formatSize(Math.round(perSecond.bytes))}/s`);
+    const { value, end } = this.scale ?? { value: 0, end: undefined };
+    const rate = bytes === undefined ? perSecond.files : perSecond.bytes;
+    if (end !== undefined) facts.push(`ETA ${rate > 0 ? clock((end - value) / rate) : '-'}`);
+    return facts.join('  ');
+  }
+
+  #sample(): { time: number; bytes: number; files: number } {
+    return { time: performance.now(), bytes: this.#bytes, files: this.#files };
+  }
+
+  /** The mean of the last seconds. */
+  #perSecond(): { bytes: number; files: number } {
+    const now = this.#sample();
+    this.#samples.push(now);
+    while (this.#samples.length > 2 && now.time - (this.#samples[1]?.time ?? now.time) > WINDOW) this.#samples.shift();
+    const then = this.#samples[0] ?? now;
+    const seconds = Math.max(1, now.time - then.time) / 1000;
+    return { bytes: (now.bytes - then.bytes) / seconds, files: (now.files - then.files) / seconds };
+  }
+}
+
+class Bar extends Meter {
+  readonly #patience: NodeJS.Timeout;
+  #redraw: NodeJS.Timeout | undefined;
+  #erase: (() => void) | undefined;
+  #stopped = false;
+
+  constructor(label: string, total: Total) {
+    super(label, total);
+    this.#patience = setTimeout(() => void this.#show(), PATIENCE).unref();
   }
 
   stop(): void {
@@ -76,51 +150,38 @@ class Bar implements Progress {
   async #show(): Promise<void> {
     const { default: cliProgress } = await import('cli-progress');
     if (this.#stopped) return;
-    const wide = process.stderr.columns >= 100;
     const bar = new cliProgress.SingleBar({
       stream: process.stderr,
-      format: this.#format(),
-      barsize: wide ? 30 : 12,
+      format: this.scale === undefined ? '{label}  {facts}' : '{label} [{bar}] {percentage}%  {facts}',
+      barsize: process.stderr.columns >= 100 ? 30 : 12,
       clearOnComplete: true,
       hideCursor: false,
       linewrap: false,
       emptyOnZero: true,
     });
-    const total = this.#total === 'percent' ? 100 : (this.#total ?? 0);
-    bar.start(total, this.#value, this.#facts());
-    this.#redraw = setInterval(() => bar.update(this.#value, this.#facts()), REDRAW).unref();
+    const payload = (): object => ({ label: this.name, facts: this.facts() });
+    bar.start(this.scale?.end ?? 0, this.scale?.value ?? 0, payload());
+    this.#redraw = setInterval(() => bar.update(this.scale?.value ?? 0, payload()), REDRAW).unref();
     this.#erase = () => bar.stop();
   }
+}
 
-  #format(): string {
-    if (this.#total === undefined) return this.#value === 0 ? '{label}' : '{label}  {amount}  {rate}';
-    if (this.#total === 'percent') return '{label} [{bar}] {percentage}%';
-    return '{label} [{bar}] {percentage}%  {amount}  {rate}  ETA {left}';
+class Lines extends Meter {
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(label: string, total: Total) {
+    super(label, total);
+    this.#timer = setInterval(() => this.#write(), LINE).unref();
   }
 
-  #facts(): Record<string, string> {
-    const { time, value } = this.#oldest();
-    const perSecond = Math.round(((this.#value - value) / Math.max(1, performance.now() - time)) * 1000);
-    const facts = {
-      label: shorten(this.#label),
-      amount: formatSize(this.#value),
-      rate: `${formatSize(perSecond)}/s`,
-      left: '',
-    };
-    if (typeof this.#total !== 'number') return facts;
-    return {
-      ...facts,
-      amount: `${formatSize(this.#value)} of ${formatSize(this.#total)}`,
-      left: perSecond > 0 ? clock((this.#total - this.#value) / perSecond) : '-',
-    };
+  stop(): void {
+    clearInterval(this.#timer);
   }
 
-  /** Where it was some seconds ago. */
-  #oldest(): { time: number; value: number } {
-    const now = performance.now();
-    this.#samples.push({ time: now, value: this.#value });
-    while (this.#samples.length > 2 && now - (this.#samples[1]?.time ?? now) > WINDOW) this.#samples.shift();
-    return this.#samples[0] ?? { time: now, value: this.#value };
+  #write(): void {
+    const { value, end } = this.scale ?? { value: 0, end: 0 };
+    const percent = this.scale === undefined ? '' : `${end === 0 ? 100 : Math.floor((value / end) * 100)}%`;
+    process.stderr.write(`${[this.name, percent, this.facts()].filter((part) => part !== '').join('  ')}\n`);
   }
 }
 

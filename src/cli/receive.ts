@@ -93,7 +93,7 @@ async function pour(
 ): Promise<number> {
   const hash = expected?.(download);
   const hasher = hash === undefined ? undefined : createHasher(hash.type);
-  const progress = startProgress(what, download.size);
+  const progress = startProgress(what, { bytes: download.size });
   let size = start;
   try {
     if (hasher !== undefined) for await (const piece of before) hasher.update(piece);

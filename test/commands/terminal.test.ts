@@ -5,9 +5,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { pacifica } from '../support/cli.js';
+import { cliCommand, pacifica } from '../support/cli.js';
 import { startServer, type TestServer } from '../support/server.js';
-import { onTerminal, type TerminalResult } from '../support/terminal.js';
+import { commandOnTerminal, onTerminal, type TerminalResult } from '../support/terminal.js';
 
 // What a person at a terminal sees and types.
 
@@ -33,7 +33,7 @@ function run(args: readonly string[], steps: [string, string][] = []): Promise<T
 }
 
 /** Sends 8 MiB in 2 s: long enough for a bar. */
-function slowly(_req: IncomingMessage, res: ServerResponse): void {
+function slowly(_req: IncomingMessage, res: ServerResponse, pause = 250): void {
   res.writeHead(200, { 'content-length': 8 * MIB, etag: '"one"' });
   let sent = 0;
   const timer = setInterval(() => {
@@ -42,7 +42,7 @@ function slowly(_req: IncomingMessage, res: ServerResponse): void {
     if (sent < 8) return;
     clearInterval(timer);
     res.end();
-  }, 250);
+  }, pause);
   res.on('close', () => clearInterval(timer));
 }
 
@@ -83,6 +83,12 @@ describe('a bar', () => {
     const { stderr, stdout } = await pacifica(['cart', 'get', 'x', '-o', 'x.tar'], { env: env(), cwd: dir });
     expect(stderr).toBe('');
     expect(stdout.toString()).toBe('cart x: 8.0 MiB in x.tar\n');
+  });
+
+  it('is told in lines in a pipe with --progress', async () => {
+    handle = (req, res) => slowly(req, res, 500);
+    const { stderr } = await pacifica(['cart', 'get', 'x', '-o', 'x.tar', '--progress'], { env: env(), cwd: dir });
+    expect(stderr).toMatch(/^(cart x {2}\d+% {2}\d\.0 MiB of 8\.0 MiB {2}[\d.]+ (K|M)iB\/s {2}ETA 0:0\d\n)+$/);
   });
 
   it('is wiped away by Ctrl-C, and the message stands alone', async () => {
@@ -146,6 +152,11 @@ describe('colour', () => {
     expect((await run(['cart', 'status', 'x'])).screen).toContain('\u001b[31mError:\u001b[39m there is no cart x');
     const plain = await onTerminal(['cart', 'status', 'x'], { env: { ...env(), NO_COLOR: '1' }, cwd: dir });
     expect(plain.screen).toMatch(/^Error: there is no cart x/);
+    expect((await run(['cart', 'status', 'x', '--no-color'])).screen).toMatch(/^Error: there is no cart x/);
+  });
+
+  it('is nowhere in help with --no-color', async () => {
+    expect((await run(['cart', 'get', '--help', '--no-color'])).screen).not.toContain('\u001b');
   });
 });
 
@@ -164,5 +175,30 @@ describe('a file that is written to a place of its own kind', () => {
     expect((await run(['archive', 'get', '5', '-o', 'pipe'])).code).toBe(0);
     expect(await reader).toBe('new');
     expect(statSync(join(dir, 'pipe')).isFIFO()).toBe(true);
+  });
+});
+
+describe('a command that is completed by Tab', () => {
+  it('gets topics, commands and flags, in bash', async () => {
+    const [node, program] = cliCommand;
+    const home = { HOME: dir, XDG_CACHE_HOME: join(dir, 'cache'), SHELL: '/bin/bash' };
+    const { stdout } = await pacifica(['autocomplete', 'script', 'bash'], { env: home });
+    expect((await pacifica(['autocomplete', 'bash', '--refresh-cache'], { env: home })).code).toBe(0);
+    // what a person puts into ~/.bashrc; the program is found as an installed one is
+    writeFileSync(join(dir, '.bashrc'), `PS1='> '\nbind 'set enable-bracketed-paste off'\n${stdout.toString()}`);
+    writeFileSync(join(dir, 'pacifica'), `#!/bin/sh\nexec ${node} ${program} "$@"\n`, { mode: 0o755 });
+    const bash = ['bash', '--rcfile', join(dir, '.bashrc'), '-i'];
+    const { screen } = await commandOnTerminal(bash, {
+      env: { ...home, PATH: `${dir}:${process.env.PATH ?? ''}` },
+      cwd: dir,
+      steps: [
+        ['> ', 'pacifica arc\t'],
+        ['pacifica archive ', 'stat\t'],
+        ['status ', '--archive-u\t'],
+        ['--archive-url ', '\u0003'],
+        ['> ', 'exit\n'],
+      ],
+    });
+    expect(screen).toContain('pacifica archive status --archive-url ');
   });
 });

@@ -10,15 +10,21 @@ export interface TerminalResult {
   readonly screen: string;
 }
 
-/**
- * Runs `pacifica <args>` on a pseudo-terminal of 100 columns.
- * @param steps what to type (`\u0003` is Ctrl-C) when a text was shown
- */
-export function onTerminal(
-  args: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; cwd?: string; steps?: readonly (readonly [shown: string, type: string])[] } = {},
-): Promise<TerminalResult> {
-  const words = [driver, JSON.stringify(options.steps ?? []), ...cliCommand, ...args];
+export interface TerminalOptions {
+  env?: NodeJS.ProcessEnv;
+  cwd?: string;
+  /** what to type (`\u0003` is Ctrl-C) when a text was shown */
+  steps?: readonly (readonly [shown: string, type: string])[];
+}
+
+/** Runs `pacifica <args>` on a pseudo-terminal of 100 columns. */
+export function onTerminal(args: readonly string[], options: TerminalOptions = {}): Promise<TerminalResult> {
+  return commandOnTerminal([...cliCommand, ...args], options);
+}
+
+/** Runs any command on a pseudo-terminal of 100 columns. */
+export function commandOnTerminal(command: readonly string[], options: TerminalOptions = {}): Promise<TerminalResult> {
+  const words = [driver, JSON.stringify(options.steps ?? []), ...command];
   const env = { TERM: 'xterm', ...cliEnv(options.env) };
   return new Promise((resolve, reject) => {
     execFile('python3', words, { env, cwd: options.cwd, timeout: 50_000 }, (error, screen) => {

@@ -1,5 +1,5 @@
 import { Args } from '@oclif/core';
-import { archiveUrl, outputFlag } from '../../cli/client-flags.js';
+import { archiveUrl, outputFlag, progressFlag } from '../../cli/client-flags.js';
 import { DownloadCommand } from '../../cli/download-command.js';
 import { paragraphs } from '../../cli/text.js';
 import { ArchiveClient } from '../../client/archive-client.js';
@@ -16,7 +16,7 @@ when the archive gives one (6 when it does not match). A connection that breaks 
     '<%= config.bin %> <%= command.id %> 12345 | sha1sum',
   ];
   static override args = { id: Args.string({ description: 'Id of the file', required: true, ignoreStdin: true }) };
-  static override flags = { ...outputFlag, ...archiveUrl };
+  static override flags = { ...outputFlag, ...progressFlag, ...archiveUrl };
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ArchiveGet);

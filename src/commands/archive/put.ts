@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { archiveUrl } from '../../cli/client-flags.js';
+import { archiveUrl, progressFlag } from '../../cli/client-flags.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { type Progress, startProgress } from '../../cli/progress.js';
 import { paragraphs } from '../../cli/text.js';
@@ -26,6 +26,7 @@ A file that is there already under the id is replaced, unless the archive is wri
   };
   static override flags = {
     id: Flags.string({ summary: 'Id to store it under', required: true, helpValue: 'ID' }),
+    ...progressFlag,
     ...archiveUrl,
   };
 
@@ -43,7 +44,7 @@ A file that is there already under the id is replaced, unless the archive is wri
   async #putFile(client: ArchiveClient, id: ArchiveId, path: string): Promise<number> {
     const facts = factsOf(path);
     const file = SteadyFile.open(path, facts);
-    const progress = startProgress(path, facts.size);
+    const progress = startProgress(path, { bytes: facts.size });
     try {
       const sum = await hashReader(file, 'sha256', { signal: this.signal });
       const { size } = await retrying(
@@ -67,7 +68,7 @@ A file that is there already under the id is replaced, unless the archive is wri
   async #putStdin(client: ArchiveClient, url: string, id: ArchiveId): Promise<number> {
     // what is read from a pipe can not be read again for a second try
     await reach('the archive', url, this.signal);
-    const progress = startProgress('standard input', undefined);
+    const progress = startProgress('standard input');
     try {
       const chunks = process.stdin as AsyncIterable<Uint8Array>;
       return (await client.put(id, counted(chunks, progress), { signal: this.signal })).size;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Args, Flags } from '@oclif/core';
 import { ClientCommand } from '../../cli/client-command.js';
-import { cartUrl } from '../../cli/client-flags.js';
+import { cartUrl, progressFlag } from '../../cli/client-flags.js';
 import { startProgress } from '../../cli/progress.js';
 import { readJson } from '../../cli/read-input.js';
 import { paragraphs } from '../../cli/text.js';
@@ -30,6 +30,7 @@ or that list under the key "fileids". A uid that is taken gets the new cart in p
     }),
     bundle: Flags.boolean({ summary: 'Have the tar made on disk before the cart is ready' }),
     wait: Flags.boolean({ char: 'w', summary: 'Wait until the cart is ready' }),
+    ...progressFlag,
     ...cartUrl,
   };
 
@@ -47,7 +48,7 @@ or that list under the key "fileids". A uid that is taken gets the new cart in p
   }
 
   async #wait(client: CartClient, uid: string): Promise<string> {
-    const progress = startProgress(`cart ${uid}`, undefined);
+    const progress = startProgress(`cart ${uid}`);
     try {
       const onAnswer = ({ status }: CartState): void => progress.label(`cart ${uid} is ${status}`);
       return (await waitForCart(client, uid, { onAnswer, signal: this.signal })).status;

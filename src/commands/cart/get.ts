@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { DownloadCommand } from '../../cli/download-command.js';
-import { cartUrl, outputFlag } from '../../cli/client-flags.js';
+import { cartUrl, outputFlag, progressFlag } from '../../cli/client-flags.js';
 import { paragraphs } from '../../cli/text.js';
 import { CartClient } from '../../client/cart-client.js';
 
@@ -14,7 +14,7 @@ goes on with it. Ends with 4 when the cart is not ready yet.`);
     '<%= config.bin %> <%= command.id %> run-7 | tar x',
   ];
   static override args = { uid: Args.string({ description: 'Name of the cart', required: true, ignoreStdin: true }) };
-  static override flags = { ...outputFlag, ...cartUrl };
+  static override flags = { ...outputFlag, ...progressFlag, ...cartUrl };
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(CartGet);

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { ingestUrl } from '../../cli/client-flags.js';
+import { ingestUrl, progressFlag } from '../../cli/client-flags.js';
 import { IngestCommand } from '../../cli/ingest-command.js';
 import { readJson } from '../../cli/read-input.js';
 import { paragraphs } from '../../cli/text.js';
@@ -16,6 +16,7 @@ the server under "source". The files are moved, not copied.`);
   };
   static override flags = {
     wait: Flags.boolean({ char: 'w', summary: 'Wait until all is safe' }),
+    ...progressFlag,
     ...ingestUrl,
   };
 

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { ingestUrl } from '../../cli/client-flags.js';
+import { ingestUrl, progressFlag } from '../../cli/client-flags.js';
 import { IngestCommand } from '../../cli/ingest-command.js';
 import { facts, paragraphs } from '../../cli/text.js';
 import { IngestClient, type JobState } from '../../client/ingest-client.js';
@@ -19,6 +19,7 @@ With --watch it waits for the end: 0 when all is safe, 1 when the job failed, 6 
   };
   static override flags = {
     watch: Flags.boolean({ char: 'w', summary: 'Wait for the end of the job' }),
+    ...progressFlag,
     ...ingestUrl,
   };
 

@@ -1,5 +1,5 @@
 import { Args, Flags } from '@oclif/core';
-import { ingestUrl } from '../../cli/client-flags.js';
+import { ingestUrl, progressFlag } from '../../cli/client-flags.js';
 import { IngestCommand } from '../../cli/ingest-command.js';
 import { startProgress } from '../../cli/progress.js';
 import { paragraphs } from '../../cli/text.js';
@@ -43,6 +43,7 @@ With --wait it ends with 0 when all is safe, 1 when the job failed, 6 because of
       helpValue: 'K=V',
     }),
     wait: Flags.boolean({ char: 'w', summary: 'Wait until all is safe' }),
+    ...progressFlag,
     ...ingestUrl,
   };
 
@@ -52,7 +53,7 @@ With --wait it ends with 0 when all is safe, 1 when the job failed, 6 because of
     const bundle = await this.#bundle(args.path, flags);
     const client = new IngestClient(ingest.url, { signal: this.signal });
     const what = bundle.files === undefined ? 'bundle' : `${bundle.files} files`;
-    const progress = startProgress(`sending ${what}`, bundle.size);
+    const progress = startProgress(`sending ${what}`, { bytes: bundle.size });
     let job;
     try {
       job = await client.upload(bundle, (bytes) => progress.add(bytes));

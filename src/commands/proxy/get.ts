@@ -1,6 +1,6 @@
 import { Args } from '@oclif/core';
 import { DownloadCommand } from '../../cli/download-command.js';
-import { outputFlag, proxyUrl } from '../../cli/client-flags.js';
+import { outputFlag, progressFlag, proxyUrl } from '../../cli/client-flags.js';
 import { ProxyClient } from '../../client/proxy-client.js';
 import { normalizeHash } from '../../lib/digest.js';
 
@@ -18,7 +18,7 @@ export default class ProxyGet extends DownloadCommand {
     }),
     hashsum: Args.string({ description: 'The hash in hex', required: true, ignoreStdin: true }),
   };
-  static override flags = { ...outputFlag, ...proxyUrl };
+  static override flags = { ...outputFlag, ...progressFlag, ...proxyUrl };
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ProxyGet);
