@@ -109,7 +109,7 @@ export async function buildHouse({ config, log, services: names, signal }: House
       }
       const handlers = new Map<JobKind, JobHandler>();
       if (names.includes('cart') || names.includes('ingest')) {
-        const jobs = await openJobs(config, log, database, handlers);
+        const jobs = await openJobs(config, log, database, { handlers, work: true });
         closing.push(() => jobs.stop());
         checks.push({ name: 'jobs', check: () => jobs.health() });
         background.jobs = jobs;
@@ -145,6 +145,39 @@ export async function buildHouse({ config, log, services: names, signal }: House
     };
   } catch (error) {
     await closeAll();
+    throw error;
+  }
+}
+
+/** Ingest as an administrator's command has it: beside the daemons, which do the work. */
+export interface IngestAdmin {
+  readonly service: IngestService;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens ingest on the configured database, archive and queue, which are there already.
+ * @throws PacificaError when a part can not be had
+ */
+export async function openIngest({ config, log }: Pick<HouseOptions, 'config' | 'log'>): Promise<IngestAdmin> {
+  const database = await Database.open(config.database.url, { create: false });
+  const closing: (() => Promise<void>)[] = [() => database.close()];
+  const close = async (): Promise<void> => {
+    for (const one of closing.splice(0).toReversed()) await one();
+  };
+  try {
+    await requireSchema(database);
+    const catalog = await openCatalog(config, database, log);
+    closing.push(() => catalog.close());
+    const parts = { config, log, database, catalog };
+    const { url } = config.archiveinterface;
+    const archive = url === '' ? openLocalArchive(parts) : openRemoteArchive(config, url);
+    closing.push(() => archive.close());
+    const jobs = await openJobs(config, log, database, { handlers: new Map(), work: false });
+    closing.push(() => jobs.stop());
+    return { service: buildIngest(parts, archive, jobs), close };
+  } catch (error) {
+    await close();
     throw error;
   }
 }
@@ -274,7 +307,7 @@ async function openJobs(
   { jobs, database: { connect_attempts: connectAttempts, connect_wait: connectWait } }: Config,
   log: Logger,
   database: Database,
-  handlers: ReadonlyMap<JobKind, JobHandler>,
+  { handlers, work }: { handlers: ReadonlyMap<JobKind, JobHandler>; work: boolean },
 ): Promise<Jobs> {
   return openJobQueue({
     database,
@@ -284,7 +317,7 @@ async function openJobs(
     concurrency: jobs.concurrency,
     connectAttempts,
     connectWait: connectWait * 1000,
-    work: true,
+    work,
     log,
   });
 }
@@ -324,6 +357,8 @@ function buildIngest(
       bundleLimit: ingest.bundle_limit,
       memberLimit: ingest.member_limit,
       keepFailed: ingest.keep_failed * 1000,
+      pathLimit: ingest.path_limit,
+      stuckAfter: ingest.stuck_after * 1000,
     },
     log,
   });

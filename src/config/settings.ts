@@ -67,6 +67,12 @@ export const settings = {
     metadata_limit: setting(size(), parseSize('256M'), 'Largest metadata.txt that is taken.'),
     bundle_limit: setting(size(), 0, 'Largest bundle that is taken; 0 is no limit.'),
     member_limit: setting(integer(0), 0, 'Most files of one bundle; 0 is no limit.'),
+    path_limit: setting(
+      integer(0),
+      0,
+      'Longest path of a file in a bundle, in bytes; 0 is no limit but 4096 for a path and 255 for each of its parts.',
+    ),
+    stuck_after: setting(number(1), 900, 'Seconds without progress after which a job is told to be stuck.'),
     keep_failed: setting(number(0), 30 * 86_400, 'Seconds that the data of a failed job is kept for another try.'),
     auth_header: setting(
       text(),

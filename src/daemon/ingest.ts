@@ -28,8 +28,10 @@ export function ingestApp(options: AppOptions, { service, authHeader, defaultUse
   // the documents say /ingest, deployed clients use /upload
   router.post(['/ingest', '/upload'], async (ctx) => {
     const user = ctx.get(authHeader) || defaultUser;
-    const { record, error } = await service.receive(requestBody(ctx.req), { user, length: ctx.request.length });
+    const upload = { user, length: ctx.request.length, key: idempotencyKey(ctx) };
+    const { record, error, replayed } = await service.receive(requestBody(ctx.req), upload);
     ctx.body = record;
+    if (replayed) ctx.set(REPLAYED, 'true');
     if (!ctx.req.complete) {
       ctx.set('Connection', 'close');
       closeGently(ctx.req);
@@ -42,7 +44,10 @@ export function ingestApp(options: AppOptions, { service, authHeader, defaultUse
   });
 
   router.post('/move', async (ctx) => {
-    ctx.body = await service.move(requestBody(ctx.req), { user: ctx.get(authHeader) || defaultUser });
+    const user = ctx.get(authHeader) || defaultUser;
+    const { record, replayed } = await service.move(requestBody(ctx.req), { user, key: idempotencyKey(ctx) });
+    ctx.body = record;
+    if (replayed) ctx.set(REPLAYED, 'true');
   });
 
   router.get('/get_state', async (ctx) => {
@@ -62,6 +67,21 @@ export function ingestApp(options: AppOptions, { service, authHeader, defaultUse
   app.use(router.routes());
   app.use(router.allowedMethods());
   return app;
+}
+
+/** says that an answer is that of an earlier request with the same Idempotency-Key */
+const REPLAYED = 'Idempotency-Replayed';
+const LONGEST_KEY = 255;
+
+/** The header of draft-ietf-httpapi-idempotency-key-header; any printable ASCII text is a key. */
+function idempotencyKey(ctx: Koa.Context): string | undefined {
+  const key = ctx.req.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key === 'string' && key.length <= LONGEST_KEY && /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(key))
+    return key;
+  throw new PacificaError('invalid', 'the Idempotency-Key is not valid', {
+    hint: `send 1 to ${LONGEST_KEY} printable ASCII characters, for example a UUID`,
+  });
 }
 
 function parseJobId(text: string): number {

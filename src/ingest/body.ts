@@ -13,6 +13,8 @@ export interface BodyOptions {
   readonly limit: number;
   /** is told how much has come, 0 to 100, where the length is known */
   readonly onPercent: (percent: number) => void;
+  /** is told that more has come */
+  readonly onBytes: () => void;
 }
 
 /**
@@ -72,7 +74,8 @@ export class Body implements AsyncIterable<Uint8Array> {
       if (next.done === true) this.#ended = true;
       else {
         this.#bytes += next.value.length;
-        const { length = 0, onPercent } = this.#options;
+        const { length = 0, onPercent, onBytes } = this.#options;
+        onBytes();
         if (length > 0) onPercent((100 * this.#bytes) / length);
       }
       return next;

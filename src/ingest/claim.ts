@@ -3,8 +3,8 @@ import type { Logger } from 'pino';
 import { messageOf, PacificaError } from '../lib/errors.js';
 import { Mutex } from '../lib/mutex.js';
 import { processMark } from '../lib/process-mark.js';
-import type { IngestJobs, JobChanges, RunIdentity } from '../storage/database/ingest-jobs.js';
-import type { Task } from './state.js';
+import type { IngestJob, IngestJobs, JobChanges, RunIdentity } from '../storage/database/ingest-jobs.js';
+import { rankOf, type Task } from './state.js';
 
 /** ms between two looks at what there is to write */
 const TICK = 1000;
@@ -33,9 +33,22 @@ export class Claim {
   readonly #writes = new Mutex();
   readonly #timer: NodeJS.Timeout;
   #percent: number | undefined;
+  #moves = false;
   #idle = 0;
+  #task: string;
+  /** how far the job ever was (rankOf) */
+  #furthest: number;
 
-  constructor(store: IngestJobs, jobId: number, runId: string, log: Logger, stop?: AbortSignal) {
+  /** @param options.from where the job stands: what comes before that is done once more, and is no progress */
+  constructor(
+    store: IngestJobs,
+    jobId: number,
+    runId: string,
+    log: Logger,
+    { from, stop }: { from?: Pick<IngestJob, 'task' | 'taskPercent'>; stop?: AbortSignal } = {},
+  ) {
+    this.#task = from?.task ?? '';
+    this.#furthest = from === undefined ? -Infinity : rankOf(from.task, from.taskPercent);
     this.#store = store;
     this.jobId = jobId;
     this.runId = runId;
@@ -54,10 +67,17 @@ export class Claim {
     this.#percent = Math.min(percent, NEARLY);
   }
 
+  /** Tells that the task goes on where nobody knows how far it is. */
+  moves(): void {
+    this.#moves = true;
+  }
+
   /** Writes changes now. @throws PacificaError `aborted` when the job is no longer ours */
   async update(changes: JobChanges): Promise<void> {
     this.#percent = undefined;
-    await this.#write(() => this.#store.update(this.jobId, this.runId, changes));
+    this.#task = changes.task ?? this.#task;
+    const further = changes.taskPercent !== undefined && this.#isFurther(changes.taskPercent);
+    await this.#write(() => this.#store.update(this.jobId, this.runId, changes, further));
   }
 
   /** Writes the last changes and lets go of the job. */
@@ -84,18 +104,30 @@ export class Claim {
 
   async #tick(): Promise<void> {
     this.#idle += 1;
-    if (this.#percent === undefined && this.#idle < BEAT_TICKS) return;
+    if (this.#percent === undefined && !this.#moves && this.#idle < BEAT_TICKS) return;
     try {
       await this.#write(async () => {
         const percent = this.#percent;
         this.#percent = undefined;
-        if (percent === undefined) await this.#store.beat(this.jobId, this.runId);
-        else await this.#store.progress(this.jobId, this.runId, percent);
+        const moves = this.#moves;
+        this.#moves = false;
+        if (percent === undefined && !moves) await this.#store.beat(this.jobId, this.runId);
+        else {
+          const further = moves || (percent !== undefined && this.#isFurther(percent));
+          await this.#store.progress(this.jobId, this.runId, percent, further);
+        }
       });
     } catch (error) {
       // the work itself meets the same fault when it writes what matters
       this.#log.warn({ job: this.jobId }, `can not write the progress: ${messageOf(error)}`);
     }
+  }
+
+  #isFurther(percent: number): boolean {
+    const rank = rankOf(this.#task, percent);
+    if (rank <= this.#furthest) return false;
+    this.#furthest = rank;
+    return true;
   }
 
   async #write(work: () => Promise<void>): Promise<void> {

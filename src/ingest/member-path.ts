@@ -38,6 +38,18 @@ export function dataPath(subdir: string, name: string): string {
   return safePath(joinParts([DATA, ...subdir.split('/'), name]));
 }
 
+/**
+ * @param limit bytes; 0 is no limit
+ * @throws PacificaError `invalid` for a path that is longer
+ */
+export function limitPath(path: string, limit: number): void {
+  const length = Buffer.byteLength(path);
+  if (limit === 0 || length <= limit) return;
+  throw new PacificaError('invalid', `its path has ${length} bytes, ${limit} are taken`, {
+    hint: 'shorten it, or raise [ingest] path_limit',
+  });
+}
+
 function joinParts(parts: readonly string[]): string {
   return parts.filter((part) => part !== '' && part !== '.').join('/');
 }

@@ -17,6 +17,10 @@ export interface IngestSettings {
   readonly memberLimit: number;
   /** ms that the data of a failed job is kept for another try */
   readonly keepFailed: number;
+  /** longest path of a member in bytes; 0 is no limit but that of the file system */
+  readonly pathLimit: number;
+  /** ms without progress after which a job is told to be stuck */
+  readonly stuckAfter: number;
 }
 
 /** The queue, as ingest needs it. */

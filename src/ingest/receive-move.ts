@@ -1,10 +1,13 @@
 import { PacificaError } from '../lib/errors.js';
 import type { IngestJob } from '../storage/database/ingest-jobs.js';
-import type { Claim } from './claim.js';
+import { Claim } from './claim.js';
 import { ownError } from './failure.js';
 import { BundleMetadata } from './metadata.js';
 import { enqueue, openJob } from './open-job.js';
+import { limitPath } from './member-path.js';
 import type { IngestParts } from './parts.js';
+import { Problems } from './problems.js';
+import { tooMany } from './too-many.js';
 
 /**
  * Takes the metadata of files that are on the server already. When this resolves it is on stable storage and the job
@@ -14,15 +17,17 @@ import type { IngestParts } from './parts.js';
 export async function receiveMove(
   parts: IngestParts,
   source: AsyncIterable<Uint8Array>,
-  { user }: { user: string },
-): Promise<IngestJob> {
+  { user, key }: { user: string; key?: string },
+): Promise<{ job: IngestJob; replayed: boolean }> {
   const { store, spool, settings } = parts;
-  const claim = await openJob(parts, 'move', user);
+  const claim = await openJob(parts, { kind: 'move', user, key });
+  if (!(claim instanceof Claim)) return { job: claim, replayed: true };
   const { jobId, runId } = claim;
   try {
     await spool.write(jobId, source, settings.metadataLimit);
     const metadata = await BundleMetadata.read(spool.path(jobId), { move: true });
     if (metadata.fileCount === 0) throw new PacificaError('invalid', 'the metadata names no file to be moved');
+    if (settings.memberLimit > 0 && metadata.fileCount > settings.memberLimit) throw tooMany(settings.memberLimit);
     const bytes = await addMembers(parts, claim, metadata);
     await claim.end({ members: metadata.fileCount, bytes, phase: 'queued', kept: true, taskPercent: 100 });
   } catch (error) {
@@ -34,13 +39,15 @@ export async function receiveMove(
   await enqueue(parts, jobId);
   const job = await store.find(jobId);
   if (job === undefined) throw new PacificaError('internal', `ingest job ${jobId} is gone`);
-  return job;
+  return { job, replayed: false };
 }
 
-async function addMembers({ store }: IngestParts, claim: Claim, metadata: BundleMetadata): Promise<number> {
+async function addMembers({ store, settings }: IngestParts, claim: Claim, metadata: BundleMetadata): Promise<number> {
   let bytes = 0;
   let position = 0;
+  const problems = new Problems();
   for await (const files of metadata.fileBatches()) {
+    for (const { path } of files) problems.try(path, () => limitPath(path, settings.pathLimit));
     const members = files.map(({ path, size, hashtype, hashsum, source }, index) => ({
       position: position + index,
       path,
@@ -54,5 +61,6 @@ async function addMembers({ store }: IngestParts, claim: Claim, metadata: Bundle
     position += files.length;
     bytes += files.reduce((sum, { size }) => sum + size, 0);
   }
+  problems.throwIfAny();
   return bytes;
 }

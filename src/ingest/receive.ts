@@ -3,19 +3,22 @@ import type { HashType } from '../lib/digest.js';
 import { readTar, type TarMember } from '../lib/tar/reader.js';
 import { BATCH, type IngestJob, type NewMember } from '../storage/database/ingest-jobs.js';
 import { Body } from './body.js';
-import type { Claim } from './claim.js';
+import { Claim } from './claim.js';
 import { DraftWriter } from './draft-writer.js';
 import { ownError, textOf } from './failure.js';
 import { removeLeftovers } from './leftovers.js';
-import { isDataPath, memberPath, METADATA_MEMBER } from './member-path.js';
+import { isDataPath, limitPath, memberPath, METADATA_MEMBER } from './member-path.js';
 import { usualHashType } from './metadata.js';
 import { enqueue, openJob } from './open-job.js';
 import { groupOf, type IngestParts } from './parts.js';
+import { tooMany } from './too-many.js';
 
 export interface Upload {
   readonly user: string;
   /** announced length of the body in bytes */
   readonly length?: number;
+  /** Idempotency-Key */
+  readonly key?: string;
 }
 
 /** What became of an upload. */
@@ -23,6 +26,8 @@ export interface Reception {
   readonly job: IngestJob;
   /** why the bundle was not taken; the job is FAILED then */
   readonly error: PacificaError | undefined;
+  /** the job of an earlier request with the same key; the body was not touched */
+  readonly replayed: boolean;
 }
 
 /** characters of a faulty member's name that are kept to be told */
@@ -37,15 +42,17 @@ const SHOWN_PATH = 1000;
 export async function receive(
   parts: IngestParts,
   source: AsyncIterable<Uint8Array>,
-  { user, length }: Upload,
+  { user, length, key }: Upload,
 ): Promise<Reception> {
   const { store, settings, log } = parts;
-  const claim = await openJob(parts, 'upload', user);
+  const claim = await openJob(parts, { kind: 'upload', user, key });
+  if (!(claim instanceof Claim)) return { job: claim, error: undefined, replayed: true };
   const { jobId } = claim;
   const body = new Body(source, {
     length,
     limit: settings.bundleLimit,
     onPercent: (percent) => claim.percent(percent),
+    onBytes: () => claim.moves(),
   });
   let failure: PacificaError | undefined;
   try {
@@ -59,7 +66,7 @@ export async function receive(
   if (failure === undefined) await enqueue(parts, jobId);
   const job = await store.find(jobId);
   if (job === undefined) throw new PacificaError('internal', `ingest job ${jobId} is gone`);
-  return { job, error: failure };
+  return { job, error: failure, replayed: false };
 }
 
 /** Ends a job whose bundle did not come in. @returns why */
@@ -124,6 +131,7 @@ class Receiver {
     let path: string;
     try {
       path = memberPath(member.path);
+      limitPath(path, this.#parts.settings.pathLimit);
     } catch (error) {
       this.#refuse(member, textOf(error));
       return;
@@ -161,11 +169,7 @@ class Receiver {
 
   #next(): number {
     const { memberLimit } = this.#parts.settings;
-    if (memberLimit > 0 && this.#position >= memberLimit) {
-      throw new PacificaError('too-large', `the bundle has more than the ${memberLimit} files that are taken`, {
-        hint: 'send it in several bundles, or raise [ingest] member_limit',
-      });
-    }
+    if (memberLimit > 0 && this.#position >= memberLimit) throw tooMany(memberLimit);
     this.#position += 1;
     return this.#position - 1;
   }

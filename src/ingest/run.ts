@@ -22,7 +22,7 @@ export function ingestHandler(parts: IngestParts): JobHandler {
     const job = await parts.store.claim(Number(id), run);
     if (job === undefined) return;
     const log = parts.log.child({ job: job.id });
-    const claim = new Claim(parts.store, job.id, run.runId, log, signal);
+    const claim = new Claim(parts.store, job.id, run.runId, log, { from: job, stop: signal });
     try {
       await new Run(parts, job, claim).go();
       log.info('ingest job ended');

@@ -9,7 +9,7 @@ import { receive, type Reception, type Upload } from './receive.js';
 import { receiveMove } from './receive-move.js';
 import { ingestHandler } from './run.js';
 import { MetadataSpool } from './spool.js';
-import { type StateRecord, stateRecord } from './state.js';
+import { isStuck, type StateRecord, stateRecord } from './state.js';
 import { Sweeper } from './sweep.js';
 
 export interface IngestServiceOptions extends Omit<IngestParts, 'spool'> {
@@ -22,6 +22,22 @@ export interface UploadAnswer {
   readonly record: StateRecord;
   /** why the bundle was not taken; the record is that of a FAILED job then */
   readonly error: PacificaError | undefined;
+  /** the record is that of an earlier request with the same key; the body was not touched */
+  readonly replayed: boolean;
+}
+
+/** A job as it stands in a list. */
+export interface ListedJob {
+  readonly record: StateRecord;
+  readonly kind: IngestJob['kind'];
+  /** who sent it */
+  readonly user: string;
+  /** whether it makes no progress */
+  readonly stuck: boolean;
+  /** whether its data is with us and not in the archive: a failed job that has it can be tried again */
+  readonly kept: boolean;
+  readonly files: number;
+  readonly bytes: number;
 }
 
 /** Ingest: takes bundles and moves, works on them, and tells how far they are. */
@@ -42,21 +58,25 @@ export class IngestService {
    * @throws PacificaError `unavailable` when no job id can be had; the body is not touched then
    */
   async receive(body: AsyncIterable<Uint8Array>, upload: Upload): Promise<UploadAnswer> {
-    const { job, error }: Reception = await receive(this.#parts, body, upload);
-    return { record: stateRecord(job), error };
+    const { job, error, replayed }: Reception = await receive(this.#parts, body, upload);
+    return { record: this.#record(job), error, replayed };
   }
 
   /**
    * Takes in the metadata of files that are on the server already; see {@link receiveMove}.
    * @throws PacificaError `invalid`, `too-large`, `unavailable`; there is no job then
    */
-  async move(body: AsyncIterable<Uint8Array>, { user }: { user: string }): Promise<StateRecord> {
-    return stateRecord(await receiveMove(this.#parts, body, { user }));
+  async move(
+    body: AsyncIterable<Uint8Array>,
+    request: { user: string; key?: string },
+  ): Promise<{ record: StateRecord; replayed: boolean }> {
+    const { job, replayed } = await receiveMove(this.#parts, body, request);
+    return { record: this.#record(job), replayed };
   }
 
   /** @throws PacificaError `not-found` */
   async state(jobId: number): Promise<StateRecord> {
-    return stateRecord(await this.job(jobId));
+    return this.#record(await this.job(jobId));
   }
 
   /** @throws PacificaError `not-found`, in the words of the original (wire.md, ingest part) */
@@ -67,8 +87,17 @@ export class IngestService {
   }
 
   /** Jobs, newest first. @param filter.since ms since 1970, by time of creation */
-  async list(filter: { state?: string; since?: number; limit: number }): Promise<IngestJob[]> {
-    return this.#parts.store.list(filter);
+  async list(filter: { state?: string; since?: number; limit: number }): Promise<ListedJob[]> {
+    const { stuckAfter } = this.#parts.settings;
+    return (await this.#parts.store.list(filter)).map((job) => ({
+      record: this.#record(job),
+      kind: job.kind,
+      user: job.user,
+      stuck: isStuck(job, stuckAfter),
+      kept: job.kept,
+      files: job.members,
+      bytes: job.bytes,
+    }));
   }
 
   /**
@@ -116,19 +145,22 @@ export class IngestService {
 
   /**
    * Removes the data that failed jobs have kept.
-   * @param before ms since 1970: only of jobs that failed earlier
+   * @param before ms since 1970: only of jobs that failed earlier; by default of those whose time is up
    * @returns the jobs whose data was removed
    */
-  async purge(before: number): Promise<number[]> {
+  async purge(before = Date.now() - this.#parts.settings.keepFailed): Promise<number[]> {
     const purged: number[] = [];
     for (let after = 0; ;) {
       const filter = { phases: ['failed'] as const, kept: true, updatedBefore: before };
       const jobs = await this.#parts.store.inPhase(filter, after);
       const last = jobs.at(-1);
-      if (last === undefined) return purged;
+      if (last === undefined) break;
       for (const { id } of jobs) if (await purgeJob(this.#parts, id)) purged.push(id);
       after = last.id;
     }
+    // what no job knows of any more
+    await this.sweep();
+    return purged;
   }
 
   /**
@@ -137,6 +169,10 @@ export class IngestService {
    */
   async sweep(): Promise<void> {
     await this.#sweeper.sweep();
+  }
+
+  #record(job: IngestJob): StateRecord {
+    return stateRecord(job, this.#parts.settings.stuckAfter);
   }
 }
 

@@ -4,6 +4,28 @@ import type { IngestJob } from '../storage/database/ingest-jobs.js';
 export type Task =
   'UPLOADING' | 'open tar' | 'load metadata' | 'Policy Validation' | 'ingest files' | 'move files' | 'ingest metadata';
 
+const ORDER: readonly string[] = [
+  'UPLOADING',
+  'open tar',
+  'load metadata',
+  'Policy Validation',
+  'ingest files',
+  'ingest metadata',
+] satisfies Task[];
+
+/** @returns a number that grows with how far a job is */
+export function rankOf(task: string, percent: number): number {
+  return ORDER.indexOf(task === 'move files' ? 'ingest files' : task) * 1000 + percent;
+}
+
+/**
+ * @param stuckAfter ms without progress
+ * @returns whether a job that has not come to an end makes no progress
+ */
+export function isStuck({ complete, progressed }: IngestJob, stuckAfter: number): boolean {
+  return !complete && Date.now() - progressed > stuckAfter;
+}
+
 /** What get_state and both POSTs answer with, keys in the order of the original (wire.md, ingest part). */
 export interface StateRecord {
   job_id: number;
@@ -20,7 +42,8 @@ export interface StateRecord {
   exception: string;
 }
 
-export function stateRecord(job: IngestJob): StateRecord {
+/** @param stuckAfter ms without progress after which a job is told to be stuck */
+export function stateRecord(job: IngestJob, stuckAfter: number): StateRecord {
   return {
     job_id: job.id,
     state: job.state,
@@ -29,8 +52,13 @@ export function stateRecord(job: IngestJob): StateRecord {
     complete: job.complete,
     updated: pythonTime(job.updated),
     created: pythonTime(job.created),
-    exception: job.exception,
+    exception: isStuck(job, stuckAfter) ? stuckText(job) : job.exception,
   };
+}
+
+function stuckText({ progressed, exception }: IngestJob): string {
+  const text = `stuck: no progress since ${pythonTime(progressed)} UTC`;
+  return exception === '' ? text : `${text}; ${exception}`;
 }
 
 /** As Python prints a datetime: a space, microseconds, no zone. */

@@ -3,7 +3,9 @@ import { BATCH, type IngestJob, type IngestPhase } from '../storage/database/ing
 import { Claim, newRun } from './claim.js';
 import { removeLeftovers } from './leftovers.js';
 import { type IngestParts, jobOfGroup } from './parts.js';
+import { KEY_LIFETIME } from './open-job.js';
 import { purgeJob } from './purge.js';
+import { isStuck } from './state.js';
 
 /** ms without a sign of life after which an upload on another machine is taken for dead */
 const SILENCE = 30_000;
@@ -30,6 +32,8 @@ export class Sweeper {
   #seen = new Map<number, Sighting>();
   #unsure: string[] = [];
   #cleaned = -Infinity;
+  /** stuck jobs that were told of */
+  #stuck = new Set<number>();
 
   constructor(parts: IngestParts) {
     this.#parts = parts;
@@ -38,14 +42,21 @@ export class Sweeper {
   async sweep(): Promise<void> {
     const before = this.#seen;
     this.#seen = new Map();
-    await this.#each({ phases: ['receiving'] }, (job) => this.#lookAtUpload(job, this.#see(job, before)));
-    await this.#each({ phases: ['queued', 'recording', 'finishing', 'failing'] }, (job) =>
-      this.#lookAtWork(job, this.#see(job, before)),
-    );
+    const told = this.#stuck;
+    this.#stuck = new Set();
+    await this.#each({ phases: ['receiving'] }, (job) => {
+      this.#tellStuck(job, told);
+      return this.#lookAtUpload(job, this.#see(job, before));
+    });
+    await this.#each({ phases: ['queued', 'recording', 'finishing', 'failing'] }, (job) => {
+      this.#tellStuck(job, told);
+      return this.#lookAtWork(job, this.#see(job, before));
+    });
     await this.#remind();
     if (performance.now() - this.#cleaned < CLEAN) return;
     this.#cleaned = performance.now();
     await this.#removeExpired();
+    await this.#parts.store.forgetKeys(Date.now() - KEY_LIFETIME);
     await this.#removeOrphans();
   }
 
@@ -75,6 +86,16 @@ export class Sweeper {
     const sighting = last?.beat === beat ? last : { beat, at: now };
     this.#seen.set(id, sighting);
     return last === undefined ? undefined : now - sighting.at;
+  }
+
+  /** Says once of a job that it is stuck. */
+  #tellStuck(job: IngestJob, told: ReadonlySet<number>): void {
+    if (!isStuck(job, this.#parts.settings.stuckAfter)) return;
+    this.#stuck.add(job.id);
+    if (told.has(job.id)) return;
+    const { id, task, taskPercent, exception, progressed } = job;
+    const since = new Date(progressed).toISOString();
+    this.#parts.log.warn({ job: id, task, taskPercent, exception, since }, 'this ingest job makes no progress');
   }
 
   async #lookAtUpload(job: IngestJob, silence: number | undefined): Promise<void> {

@@ -237,21 +237,21 @@ describe('fault 29', () => {
     [JSON.stringify([{ ...fileEntry('x', 'x'), source: 'relative/x' }]), 'source'],
     [JSON.stringify([{ ...fileEntry('x', 'x'), source: '/x', size: -1 }]), 'size'],
   ])('POST /move %s is 400 and leaves no job', async (body, message) => {
-    const before = await site.service.list({ limit: 1 });
+    const before = await site.store.list({ limit: 1 });
     const answer = await curl(['--data-binary', '@-', `${site.url}/move`], Buffer.from(body));
     expect(answer.status).toBe(400);
     expect((answer.json() as { message: string }).message).toContain(message);
-    expect(await site.service.list({ limit: 1 })).toEqual(before);
+    expect(await site.store.list({ limit: 1 })).toEqual(before);
   });
 
   it('percent moves with the bytes while they come', async () => {
     const tar = bundle({ 'f.bin': Buffer.alloc(1_000_000, 'f') });
     const sent = request(`${site.url}/upload`, { method: 'POST', headers: { 'Content-Length': tar.length } });
-    const before = (await site.service.list({ limit: 1 }))[0]?.id ?? 0;
+    const before = (await site.store.list({ limit: 1 }))[0]?.id ?? 0;
     sent.write(tar.subarray(0, 500_000));
     const jobId = await until(
       'the job',
-      async () => (await site.service.list({ limit: 1 })).find(({ id }) => id > before)?.id,
+      async () => (await site.store.list({ limit: 1 })).find(({ id }) => id > before)?.id,
     );
     const state = await until('percent', async () => {
       const now = await site.state(jobId);
@@ -322,11 +322,11 @@ it('a client that hangs up: FAILED, its files gone', async () => {
   const tar = bundle({ 'f.bin': Buffer.alloc(1_000_000, 'f') });
   const sent = request(`${site.url}/upload`, { method: 'POST', headers: { 'Content-Length': tar.length } });
   sent.on('error', () => undefined);
-  const before = (await site.service.list({ limit: 1 }))[0]?.id ?? 0;
+  const before = (await site.store.list({ limit: 1 }))[0]?.id ?? 0;
   sent.write(tar.subarray(0, 500_000));
   const jobId = await until(
     'the job',
-    async () => (await site.service.list({ limit: 1 })).find(({ id }) => id > before)?.id,
+    async () => (await site.store.list({ limit: 1 })).find(({ id }) => id > before)?.id,
   );
   await until('some of it on disk', async () => (await site.leftovers()).length > 0);
   sent.destroy();
@@ -353,7 +353,7 @@ it('no job id to be had: 503 with Retry-After, the body is not read', async () =
     expect(answer.header('Retry-After')).toBe('5');
     expect((answer.json() as { message: string }).message).toContain('no job id can be had now');
   }
-  expect(await down.service.list({ limit: 1 })).toEqual([]);
+  expect(await down.store.list({ limit: 1 })).toEqual([]);
   await down.close();
 });
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Archive } from '../../src/archive/archive.js';
 import type { StateRecord } from '../../src/ingest/state.js';
-import { bundle, fileEntry, type IngestSite, pythonTar, startIngest } from '../support/ingest.js';
+import { bundle, fileEntry, INGEST_SETTINGS, type IngestSite, pythonTar, startIngest } from '../support/ingest.js';
 import { overriding } from '../support/overriding.js';
 import { piecesOf } from '../support/streams.js';
 
@@ -269,6 +269,18 @@ it('a bundle with more members than are taken: refused while it comes in', async
   expect(record.exception).toContain('more than the 3 files');
   expect(await limited.leftovers()).toEqual([]);
   await limited.close();
+});
+
+it('paths longer than the site takes: all of them are told', async () => {
+  const service = site.another({ settings: { ...INGEST_SETTINGS, pathLimit: 20 } });
+  const tar = bundle({ 'fifteen-bytes.x': 'a', 'sixteen-bytes.xx': 'b', 'ü/ten-of-them': 'c' });
+  const { record } = await service.receive(piecesOf(tar), { user: 'root' });
+  await site.run(record.job_id, service);
+  const { state, exception } = await site.state(record.job_id);
+  expect(state).toBe('FAILED');
+  expect(exception.split('\n').filter((line) => line.includes('path_limit'))).toEqual([
+    expect.stringMatching(/^data\/sixteen-bytes.xx: its path has 21 bytes, 20 are taken/),
+  ]);
 });
 
 it('many files: rows in batches, ids in one range', async () => {

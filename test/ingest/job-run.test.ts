@@ -530,10 +530,10 @@ describe('a job that failed', () => {
     const bad = await receive();
     await site.run(good);
     await site.run(bad, refusing());
-    expect((await site.service.list({ limit: 10 })).map(({ id }) => id)).toEqual([bad, good]);
-    expect((await site.service.list({ state: 'FAILED', limit: 10 })).map(({ id }) => id)).toEqual([bad]);
+    expect((await site.service.list({ limit: 10 })).map(({ record }) => record.job_id)).toEqual([bad, good]);
+    expect((await site.service.list({ state: 'FAILED', limit: 10 })).map(({ record }) => record.job_id)).toEqual([bad]);
     expect(await site.service.list({ since: Date.now() + 1000, limit: 10 })).toEqual([]);
-    expect((await site.service.list({ limit: 1 })).map(({ id }) => id)).toEqual([bad]);
+    expect((await site.service.list({ limit: 1 })).map(({ record }) => record.job_id)).toEqual([bad]);
   });
 });
 

@@ -23,7 +23,7 @@ type Entry = Record<string, unknown>;
 
 async function submit(entries: readonly Entry[], service = site.service): Promise<number> {
   const body = Buffer.from(JSON.stringify([...TRANSACTION, ...entries]));
-  return (await service.move(piecesOf(body, 1000), { user: 'root' })).job_id;
+  return (await service.move(piecesOf(body, 1000), { user: 'root' })).record.job_id;
 }
 
 async function move(entries: readonly Entry[], archive: Archive = site.archive): Promise<StateRecord> {

@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { groupOf } from '../../src/ingest/parts.js';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { PacificaError } from '../../src/lib/errors.js';
 import { processMark } from '../../src/lib/process-mark.js';
-import { bundle, type IngestSite, startIngest } from '../support/ingest.js';
+import type { IngestJob } from '../../src/storage/database/ingest-jobs.js';
+import { bundle, INGEST_SETTINGS, type IngestSite, startIngest } from '../support/ingest.js';
 import { piecesOf } from '../support/streams.js';
 import { until } from '../support/until.js';
 
@@ -74,7 +76,7 @@ describe('an upload whose server was killed', () => {
       yield* piecesOf(tar.subarray(12_000), 1000);
     }
     const reception = site.service.receive(slow(), { user: 'root' });
-    const job = await until('the job', async () => (await site.service.list({ limit: 1 }))[0]);
+    const job = await until('the job', async () => (await site.store.list({ limit: 1 }))[0]);
     const other = { runId: 'other', process: processMark() };
     expect(await site.store.takeOver(job, other)).toBeDefined();
     await site.store.update(job.id, 'other', { phase: 'failed', state: 'FAILED', complete: true, exception: 'dead' });
@@ -96,7 +98,7 @@ it('leaves an upload alone that this process receives', async () => {
     yield tar.subarray(1000);
   }
   const reception = site.service.receive(slow(), { user: 'root' });
-  await until('the job', async () => (await site.service.list({ limit: 1 })).length > 0);
+  await until('the job', async () => (await site.store.list({ limit: 1 })).length > 0);
   await site.service.sweep();
   await site.another().sweep();
   resume();
@@ -141,7 +143,7 @@ it('fault 25: the data of failed jobs goes when its time is up; good jobs leave 
   await site.service.sweep();
   expect(await site.leftovers()).not.toEqual([]);
   const impatient = site.another({
-    settings: { defaultHash: 'sha1', metadataLimit: 1e6, bundleLimit: 0, memberLimit: 0, keepFailed: -1000 },
+    settings: { ...INGEST_SETTINGS, keepFailed: -1000 },
   });
   await impatient.sweep();
   expect(await site.leftovers()).toEqual([]);
@@ -160,4 +162,58 @@ it('drafts and metadata that no job needs are removed, those of others are not',
   expect((await drafts.groups()).sort()).toEqual([groupOf(record.job_id), 'somebody-else']);
   await site.run(record.job_id);
   expect(await site.archive.status(parseArchiveId(1))).toMatchObject({ size: 1 });
+});
+
+describe('a job that makes no progress', () => {
+  it('is told to be stuck, with what it waits for, though it is tried again and again', async () => {
+    const { ids, metadata } = site.catalog;
+    const down = { check: () => Promise.reject(new PacificaError('unavailable', 'policy is down')) };
+    const service = site.another({ catalog: { ids, metadata, policy: down } });
+    const { record } = await service.receive(piecesOf(bundle({ a: 'a' })), { user: 'root' });
+    const jobId = record.job_id;
+    await expect(site.run(jobId, service)).rejects.toThrow('policy is down');
+    expect(await service.state(jobId)).toMatchObject({ state: 'OK', exception: 'waiting: policy is down' });
+    const before = await service.job(jobId);
+    const patient = site.another({ settings: { ...INGEST_SETTINGS, stuckAfter: 60_000 } });
+    await site.database.sequelize
+      .getQueryInterface()
+      .bulkUpdate('pacifica_ingest_job', { progressed: before.progressed - 60_000 }, { id: jobId });
+    await expect(site.run(jobId, service)).rejects.toThrow('policy is down');
+    const state = await patient.state(jobId);
+    expect(state).toMatchObject({ state: 'OK', task: 'Policy Validation', complete: false });
+    expect(state.exception).toMatch(/^stuck: no progress since 2\d{3}-[-0-9 :.]+ UTC; waiting: policy is down$/);
+    expect((await patient.list({ limit: 1 }))[0]).toMatchObject({ record: { job_id: jobId }, stuck: true });
+
+    const lines: { job: number; msg: string }[] = [];
+    const stream = { write: (line: string) => lines.push(JSON.parse(line) as { job: number; msg: string }) };
+    const watching = site.another({
+      settings: { ...INGEST_SETTINGS, stuckAfter: 60_000 },
+      log: pino({ level: 'warn' }, stream),
+    });
+    await watching.sweep();
+    await watching.sweep();
+    const told = lines.filter(({ msg }) => msg === 'this ingest job makes no progress');
+    expect(told).toMatchObject([{ job: jobId, exception: 'waiting: policy is down' }]);
+
+    await site.run(jobId);
+    expect(await patient.state(jobId)).toMatchObject({ state: 'OK', complete: true, exception: '' });
+    expect((await patient.list({ limit: 1 }))[0]).toMatchObject({ record: { job_id: jobId }, stuck: false });
+  });
+
+  it('is not stuck while bytes come in whose number nobody knows', async () => {
+    const tar = bundle({ 'f.bin': Buffer.alloc(1_000_000, 'f') });
+    async function* slow(): AsyncGenerator<Buffer> {
+      yield tar.subarray(0, 1000);
+      const before = (await newest()).progressed;
+      yield tar.subarray(1000, 2000);
+      await until('a sign of progress', async () => (await newest()).progressed > before);
+      yield tar.subarray(2000);
+    }
+    const newest = async (): Promise<IngestJob> => {
+      const [job] = await site.store.list({ limit: 1 });
+      if (job === undefined) throw new Error('no job');
+      return job;
+    };
+    expect((await site.service.receive(slow(), { user: 'root' })).record).toMatchObject({ state: 'OK' });
+  });
 });

@@ -17,6 +17,7 @@ import { Database } from '../../src/storage/database/database.js';
 import { IngestJobs } from '../../src/storage/database/ingest-jobs.js';
 import { syncSchema } from '../../src/storage/database/schema.js';
 import { startApp } from './app.js';
+import type { Logger } from 'pino';
 import { silent } from './log.js';
 import { removeFolder, temporaryFolder } from './temporary-folder.js';
 import { until } from './until.js';
@@ -28,6 +29,8 @@ export const INGEST_SETTINGS: IngestSettings = {
   bundleLimit: 0,
   memberLimit: 0,
   keepFailed: 86_400_000,
+  pathLimit: 0,
+  stuckAfter: 900_000,
 };
 
 /** A queue that only notes: the test calls the handler itself. */
@@ -82,6 +85,7 @@ interface SiteParts {
   queue: IngestQueue;
   settings: IngestSettings;
   folder: string;
+  log: Logger;
 }
 
 export interface SiteOptions {

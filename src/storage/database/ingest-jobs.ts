@@ -10,6 +10,7 @@ import {
 } from 'sequelize';
 import { PacificaError } from '../../lib/errors.js';
 import type { Database } from './database.js';
+import { IngestKeys } from './ingest-keys.js';
 
 /**
  * Where a job really is. Each step leads to the one after it, and a job that is found in one after a crash goes on there:
@@ -42,6 +43,8 @@ export interface IngestJob {
   readonly created: number;
   /** ms since 1970, of the last progress */
   readonly updated: number;
+  /** ms since 1970, when it last got further than ever before; what is done once more after a fault does not count */
+  readonly progressed: number;
   readonly phase: IngestPhase;
   /** whether all of its data is with us: from when it came in until it is in the archive, or a failed job's is purged */
   readonly kept: boolean;
@@ -105,6 +108,8 @@ export type JobChanges = Partial<
   >
 >;
 
+export type NewJob = Pick<IngestJob, 'id' | 'kind' | 'user'>;
+
 export interface RunIdentity {
   /** different for every run that ever was */
   readonly runId: string;
@@ -150,17 +155,64 @@ export class IngestJobs {
   readonly #database: Database;
   readonly #jobs: ModelStatic<JobModel>;
   readonly #members: ModelStatic<MemberModel>;
+  readonly #keys: IngestKeys;
 
   constructor(database: Database) {
     this.#database = database;
+    this.#keys = new IngestKeys(database);
     this.#jobs = defineJobs(database);
     this.#members = defineMembers(database);
   }
 
   /** @returns false when there is a job of this id already */
-  async insert(job: Pick<IngestJob, 'id' | 'kind' | 'user'>, run: RunIdentity): Promise<boolean> {
+  async insert(job: NewJob, run: RunIdentity): Promise<boolean> {
+    const { sql, row } = this.#insertion(job, run);
+    return (await this.#database.writeStatement(sql, row)).length > 0;
+  }
+
+  /**
+   * Inserts a job under an idempotency key, unless the key has a job already that {@link answersFor} its key.
+   * @param keyedSince ms since 1970: what was begun before counts no more
+   * @returns the job that has the key; undefined when there is a job of this id already, of another key
+   */
+  async insertKeyed(
+    job: NewJob,
+    run: RunIdentity,
+    { key, keyedSince }: { key: string; keyedSince: number },
+  ): Promise<IngestJob | undefined> {
+    return this.#database.write(async (transaction) => {
+      const { sql, row } = this.#insertion(job, run);
+      // Sequelize drops what RETURNING returns when the text begins with "INSERT INTO", hence the comment
+      const [inserted] = await this.#database.sequelize.query(`/* */ ${sql}`, { bind: row, transaction });
+      if (inserted.length === 0) return undefined;
+      const owner = await this.#keys.take(key, job.id, transaction);
+      if (owner === job.id) return jobOf(row);
+      const found = await this.#jobs.findOne({ where: { id: owner }, raw: true, transaction });
+      const other = found === null ? undefined : jobOf(found);
+      if (other !== undefined && answersFor(other, keyedSince)) {
+        await this.#jobs.destroy({ where: { id: job.id }, transaction });
+        return other;
+      }
+      await this.#keys.give(key, job.id, transaction);
+      return jobOf(row);
+    });
+  }
+
+  /** @returns the job that was begun under an idempotency key, as far as it {@link answersFor} it */
+  async findKeyed(key: string, keyedSince: number): Promise<IngestJob | undefined> {
+    const id = await this.#keys.find(key, keyedSince);
+    const job = id === undefined ? undefined : await this.find(id);
+    return job !== undefined && answersFor(job, keyedSince) ? job : undefined;
+  }
+
+  /** Forgets idempotency keys. @param before ms since 1970 */
+  async forgetKeys(before: number): Promise<void> {
+    await this.#keys.removeOlder(before);
+  }
+
+  #insertion(job: NewJob, run: RunIdentity): { sql: string; row: JobRow & Record<string, unknown> } {
     const now = Date.now();
-    const row: JobRow = {
+    const row = {
       ...job,
       ...run,
       state: 'OK',
@@ -170,20 +222,18 @@ export class IngestJobs {
       complete: false,
       created: now,
       updated: now,
-      phase: 'receiving',
+      progressed: now,
+      phase: 'receiving' as const,
       kept: false,
       beat: now,
       members: 0,
       bytes: 0,
       firstFileId: null,
     };
-    const entries = Object.entries(row);
-    const rows = await this.#database.writeStatement(
-      `INSERT INTO pacifica_ingest_job (${entries.map(([key]) => this.#column(key)).join(', ')})
-       VALUES (${entries.map(([key]) => `$${key}`).join(', ')}) ON CONFLICT (id) DO NOTHING RETURNING id`,
-      row,
-    );
-    return rows.length > 0;
+    const keys = Object.keys(row);
+    const sql = `INSERT INTO pacifica_ingest_job (${keys.map((key) => this.#column(key)).join(', ')})
+       VALUES (${keys.map((key) => `$${key}`).join(', ')}) ON CONFLICT (id) DO NOTHING RETURNING id`;
+    return { sql, row };
   }
 
   /** @returns undefined when there is none */
@@ -244,20 +294,26 @@ export class IngestJobs {
 
   /** Changes what get_state tells, by hand; whatever ran for the job can change nothing any more. @returns whether there is such a job */
   async force(id: number, changes: JobChanges): Promise<boolean> {
-    const values = { ...changes, runId: null, updated: Date.now() };
+    const now = Date.now();
+    const values = { ...changes, runId: null, updated: now, progressed: now };
     return (await this.#change({ id }, values)).length > 0;
   }
 
-  /** Changes a job that this run holds. */
-  async update(id: number, runId: string, changes: JobChanges): Promise<void> {
+  /** Changes a job that this run holds. @param further whether it got further than ever before */
+  async update(id: number, runId: string, changes: JobChanges, further = false): Promise<void> {
     const now = Date.now();
-    await this.#keep(id, runId, { ...changes, updated: now, beat: now });
+    await this.#keep(id, runId, { ...changes, updated: now, beat: now, ...(further && { progressed: now }) });
   }
 
-  /** Tells how far the task is. A power cut may lose it. */
-  async progress(id: number, runId: string, taskPercent: number): Promise<void> {
+  /**
+   * Tells that the task goes on. A power cut may lose it.
+   * @param taskPercent how far it is, where that is known
+   * @param further whether the job got further than ever before
+   */
+  async progress(id: number, runId: string, taskPercent: number | undefined, further: boolean): Promise<void> {
     const now = Date.now();
-    await this.#keep(id, runId, { taskPercent, updated: now, beat: now }, false);
+    const percent = taskPercent !== undefined && { taskPercent };
+    await this.#keep(id, runId, { ...percent, updated: now, beat: now, ...(further && { progressed: now }) }, false);
   }
 
   /** Gives a sign of life. A power cut may lose it. */
@@ -414,6 +470,15 @@ export class IngestJobs {
   }
 }
 
+/**
+ * Whether a job is the answer to a second request with its key. One that failed and of which nothing is left is not: its
+ * sender has to send it again.
+ * @param keyedSince ms since 1970: what was begun before counts no more
+ */
+function answersFor({ created, phase, kept }: IngestJob, keyedSince: number): boolean {
+  return created >= keyedSince && (phase !== 'failed' || kept);
+}
+
 function lost(id: number): PacificaError {
   return new PacificaError('aborted', `ingest job ${id} is no longer this run's own`);
 }
@@ -430,6 +495,7 @@ function jobOf(row: JobRow): IngestJob {
     complete: Boolean(row.complete),
     created: Number(row.created),
     updated: Number(row.updated),
+    progressed: Number(row.progressed),
     kept: Boolean(row.kept),
     beat: Number(row.beat),
     members: Number(row.members),
@@ -468,6 +534,7 @@ function defineJobs({ sequelize }: Database): ModelStatic<JobModel> {
       complete: DataTypes.BOOLEAN,
       created: DataTypes.BIGINT,
       updated: DataTypes.BIGINT,
+      progressed: DataTypes.BIGINT,
       phase: DataTypes.STRING,
       kept: DataTypes.BOOLEAN,
       runId: { type: DataTypes.STRING, field: 'run_id' },

@@ -71,7 +71,7 @@ describe.each(kinds)('ingest jobs on $name', (kind) => {
       expect(await jobs.claim(10, run('c'))).toMatchObject({ runId: 'c' });
       const late = { code: 'aborted' };
       await expect(jobs.update(10, 'b', { task: 'x' })).rejects.toMatchObject(late);
-      await expect(jobs.progress(10, 'b', 50)).rejects.toMatchObject(late);
+      await expect(jobs.progress(10, 'b', 50, true)).rejects.toMatchObject(late);
       await expect(jobs.beat(10, 'b')).rejects.toMatchObject(late);
       await expect(jobs.addMembers(10, 'b', [member(1)])).rejects.toMatchObject(late);
       await expect(jobs.setFileId(10, 'b', 0, 99)).rejects.toMatchObject(late);

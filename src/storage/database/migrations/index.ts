@@ -3,7 +3,15 @@ import { ingestTables } from './0002-ingest.js';
 import { cartTables } from './0003-cart.js';
 import { jobTables } from './0004-jobs.js';
 import { archiveTables } from './0005-archive.js';
+import { ingestKeys } from './0007-ingest-keys.js';
 import type { Migration } from './migration.js';
 
 /** Every migration, in order. */
-export const migrations: readonly Migration[] = [catalogTables, ingestTables, cartTables, jobTables, archiveTables];
+export const migrations: readonly Migration[] = [
+  catalogTables,
+  ingestTables,
+  cartTables,
+  jobTables,
+  archiveTables,
+  ingestKeys,
+];
