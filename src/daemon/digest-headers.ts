@@ -116,7 +116,8 @@ function asOldDigest(checksum: Checksum | undefined): string | undefined {
 }
 
 function nameOf(names: ReadonlyMap<string, ChecksumType>, checksum: Checksum | undefined): string | undefined {
-  return [...names].find(([, type]) => type === checksum?.type)?.[0];
+  for (const [name, type] of names) if (type === checksum?.type) return name;
+  return undefined;
 }
 
 function base64({ sum }: Checksum): string {
@@ -128,6 +129,7 @@ function base64({ sum }: Checksum): string {
  * (RFC 3230, 4.3.1); 0 is "not this one".
  */
 function preferences(field: string | string[] | undefined, names: ReadonlyMap<string, ChecksumType>): ChecksumType[] {
+  if (field === undefined) return [];
   return one(field)
     .split(',')
     .map((member) => {

@@ -25,9 +25,7 @@ let largeTransfers = 0;
  */
 export async function sendRange(res: ServerResponse, reader: RandomReader, start: number, end: number): Promise<void> {
   if (end - start <= SMALL) {
-    const bytes = Buffer.allocUnsafe(end - start);
-    if (bytes.length > 0 && (await reader.read(bytes, start)) < bytes.length) throw tooShort(start, end);
-    res.end(bytes);
+    await sendSmall(res, reader, start, end);
     return;
   }
   const free: Buffer[] = [];
@@ -88,6 +86,24 @@ export async function sendRange(res: ServerResponse, reader: RandomReader, start
     if (size !== SMALL) largeTransfers -= 1;
     res.off('close', onClose);
   }
+}
+
+/** buffers of answers that are out: making one takes as long as filling it */
+const spare: Buffer[] = [];
+const MOST_SPARE = 16;
+
+async function sendSmall(res: ServerResponse, reader: RandomReader, start: number, end: number): Promise<void> {
+  if (start === end) {
+    res.end();
+    return;
+  }
+  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(SMALL);
+  const bytes = buffer.subarray(0, end - start);
+  if ((await reader.read(bytes, start)) < bytes.length) throw tooShort(start, end);
+  // what broke off may still be held by the socket
+  res.end(bytes, () => {
+    if (res.writableFinished && spare.length < MOST_SPARE) spare.push(buffer);
+  });
 }
 
 function tooShort(position: number, end: number): PacificaError {

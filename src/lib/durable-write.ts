@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { constants, writeSync } from 'node:fs';
+import { constants, writev } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from './errors.js';
+import { writeSome } from './file-calls.js';
 
 /** bytes gathered before they are written: larger writes are no faster (measured) */
 const LARGEST_BATCH = 1024 * 1024;
@@ -22,7 +23,7 @@ const AT_ONCE = 64 * 1024;
 export class FileWriter {
   static #open = 0;
 
-  readonly #file: FileHandle;
+  readonly #fd: number;
   #batch: Uint8Array[] = [];
   #gathered = 0;
   #tail: Buffer | undefined;
@@ -31,8 +32,9 @@ export class FileWriter {
   #writing: Promise<void> | undefined;
   #done = false;
 
-  constructor(file: FileHandle) {
-    this.#file = file;
+  /** @param file open for writing; stays open until {@link release} */
+  constructor({ fd }: { readonly fd: number }) {
+    this.#fd = fd;
     FileWriter.#open += 1;
   }
 
@@ -59,7 +61,7 @@ export class FileWriter {
     const limit = Math.min(LARGEST_BATCH, Math.max(SMALLEST_BATCH, GATHER_BUDGET / FileWriter.#open));
     if (this.#gathered >= limit) {
       await this.#writing;
-      this.#writing = writeAll(this.#file, this.#takeBatch());
+      this.#writing = writeAll(this.#fd, this.#takeBatch());
       // heard at the next write or flush
       this.#writing.catch(() => undefined);
     }
@@ -73,9 +75,9 @@ export class FileWriter {
     const batch = this.#takeBatch();
     const [only] = batch;
     if (first && size <= AT_ONCE && batch.length === 1 && only !== undefined) {
-      for (let at = 0; at < size;) at += writeSync(this.#file.fd, only, at, size - at);
+      for (let at = 0; at < size;) at += await writeSome(this.#fd, only, at);
     } else if (size > 0) {
-      this.#writing = writeAll(this.#file, batch);
+      this.#writing = writeAll(this.#fd, batch);
       await this.#writing;
     }
   }
@@ -104,10 +106,10 @@ export class FileWriter {
 }
 
 /** Writes every byte: a single writev may write less than it was given. */
-async function writeAll(file: FileHandle, pieces: Uint8Array[]): Promise<void> {
+async function writeAll(fd: number, pieces: Uint8Array[]): Promise<void> {
   let rest = pieces;
   while (rest.length > 0) {
-    let { bytesWritten } = await file.writev(rest);
+    let bytesWritten = await writeSeveral(fd, rest);
     const next: Uint8Array[] = [];
     for (const piece of rest) {
       if (bytesWritten >= piece.length) bytesWritten -= piece.length;
@@ -118,6 +120,15 @@ async function writeAll(file: FileHandle, pieces: Uint8Array[]): Promise<void> {
     }
     rest = next;
   }
+}
+
+function writeSeveral(fd: number, pieces: readonly Uint8Array[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    writev(fd, pieces, (error, bytesWritten) => {
+      if (error === null) resolve(bytesWritten);
+      else reject(error);
+    });
+  });
 }
 
 /** What file systems answer that can not flush a folder (FUSE, SMB), or whose folder is gone by now: nothing left to do. */

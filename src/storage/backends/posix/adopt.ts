@@ -1,13 +1,17 @@
-import { createHash, type Hash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { constants, type BigIntStats } from 'node:fs';
 import { access, type FileHandle, lstat, open, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { createHasher, hashReader } from '../../../lib/digest.js';
 import { syncFolder } from '../../../lib/durable-write.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
+import { syncFile } from '../../../lib/file-calls.js';
+import { FileReader } from '../../../lib/file-reader.js';
 import { READ_SIZE } from '../../../lib/random-reader.js';
 import type { FileStatus, PutOptions, Written } from '../backend.js';
 import { fileStatus, isMissing, written } from './posix-file.js';
 import { storageError } from './storage-error.js';
+import type { TemporaryFile } from './temporary-files.js';
 
 export interface AdoptTarget {
   /** where the file is to be */
@@ -24,7 +28,7 @@ export interface AdoptTarget {
   put(
     body: AsyncIterable<Uint8Array>,
     options: Required<Pick<PutOptions, 'size' | 'mtimeMs' | 'beforeVisible'>>,
-    check: (copy: FileHandle) => Promise<void>,
+    check: (copy: TemporaryFile) => Promise<void>,
   ): Promise<FileStatus>;
 }
 
@@ -42,7 +46,7 @@ export async function adoptFile(source: string, target: AdoptTarget): Promise<Fi
     if (stats.nlink === 1n && (await rename(source, file, stats, target))) {
       return fileStatus(await file.stat({ bigint: true }), target.path);
     }
-    const read = createHash('sha256');
+    const read = createHasher('sha256');
     const options = {
       size: Number(stats.size),
       mtimeMs: Number(stats.mtimeNs) / 1e6,
@@ -56,10 +60,8 @@ export async function adoptFile(source: string, target: AdoptTarget): Promise<Fi
     };
     // the source is removed afterwards: what was written is read back before
     const status = await target.put(hashing(readAll(file), read), options, async (copy) => {
-      await copy.sync();
-      const stored = createHash('sha256');
-      for await (const piece of readAll(copy)) stored.update(piece);
-      if (!stored.digest().equals(read.digest())) {
+      await syncFile(copy.fd);
+      if ((await hashFile(copy.path)) !== read.digest('hex')) {
         throw new PacificaError('integrity', `the copy of ${source} came out with other bytes`, {
           hint: 'the source is untouched: look after the disk of the archive, and try again',
         });
@@ -124,6 +126,15 @@ async function rename(source: string, file: FileHandle, stats: BigIntStats, targ
   await target.sync();
   await syncFolder(dirname(source));
   return true;
+}
+
+async function hashFile(path: string): Promise<string> {
+  const reader = await FileReader.openPatiently(path);
+  try {
+    return await hashReader(reader, 'sha256');
+  } finally {
+    await reader.close();
+  }
 }
 
 async function* hashing(pieces: AsyncIterable<Uint8Array>, hash: Hash): AsyncGenerator<Uint8Array> {

@@ -1,7 +1,8 @@
-import { rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FileWriter, FolderSyncer, makeFolder, syncFolder } from '../../../lib/durable-write.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
+import { renameFile, syncFile } from '../../../lib/file-calls.js';
 import type { Draft, StoredFile } from '../backend.js';
 import { PosixFile } from './posix-file.js';
 import { storageError } from './storage-error.js';
@@ -84,7 +85,7 @@ class PosixDraft implements Draft {
     this.name = name;
     this.#path = path;
     this.#temporary = temporary;
-    this.#writer = new FileWriter(temporary.file);
+    this.#writer = new FileWriter(temporary);
     this.#syncFolder = sync;
   }
 
@@ -100,10 +101,10 @@ class PosixDraft implements Draft {
   async finish(mtimeMs: number): Promise<void> {
     try {
       await this.#writer.flush();
-      await seal(this.#temporary.file, mtimeMs);
-      await this.#temporary.file.sync();
+      await seal(this.#temporary, mtimeMs);
+      await syncFile(this.#temporary.fd);
       await this.#letGo();
-      await rename(this.#temporary.path, this.#path);
+      await renameFile(this.#temporary.path, this.#path);
       this.#state = 'finished';
       await this.#syncFolder();
     } catch (error) {
@@ -125,6 +126,6 @@ class PosixDraft implements Draft {
 
   async #letGo(): Promise<void> {
     await this.#writer.release();
-    await this.#temporary.file.close();
+    await this.#temporary.close();
   }
 }

@@ -1,10 +1,11 @@
-import { type FileHandle, lstat, stat, unlink } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { abortable, abortError } from '../../../lib/abortable.js';
 import type { ArchiveId } from '../../../lib/archive-id.js';
 import { FileWriter } from '../../../lib/durable-write.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
+import { statFile, statPath, syncFile, unlinkFile } from '../../../lib/file-calls.js';
 import type { Drafts, FileStatus, LocalPaths, PutOptions, StorageBackend, StoredFile } from '../backend.js';
 import { adoptFile } from './adopt.js';
 import { DraftFolder } from './draft-folder.js';
@@ -63,7 +64,7 @@ export class PosixBackend implements StorageBackend, LocalPaths {
     id: ArchiveId,
     body: AsyncIterable<Uint8Array>,
     options: PutOptions,
-    check?: (file: FileHandle) => Promise<void>,
+    check?: (file: TemporaryFile) => Promise<void>,
   ): Promise<FileStatus> {
     const path = this.#layout.path(id);
     const doing = `can not store file ${id}`;
@@ -76,8 +77,8 @@ export class PosixBackend implements StorageBackend, LocalPaths {
       await this.#show(temporary.path, path, id, options.mode);
       await this.#names.sync(path);
       // asked of the open file: the name may be another one's by now
-      const stats = await temporary.file.stat({ bigint: true });
-      await temporary.file.close();
+      const stats = await statFile(temporary.fd);
+      await temporary.close();
       return fileStatus(stats, path);
     } catch (error) {
       if (temporary !== undefined) await discard(temporary);
@@ -89,10 +90,9 @@ export class PosixBackend implements StorageBackend, LocalPaths {
     temporary: TemporaryFile,
     body: AsyncIterable<Uint8Array>,
     options: PutOptions,
-    check?: (file: FileHandle) => Promise<void>,
+    check?: (file: TemporaryFile) => Promise<void>,
   ): Promise<void> {
-    const { file } = temporary;
-    const writer = new FileWriter(file);
+    const writer = new FileWriter(temporary);
     try {
       for await (const piece of options.signal === undefined ? body : abortable(body, options.signal)) {
         await writer.write(piece);
@@ -103,11 +103,11 @@ export class PosixBackend implements StorageBackend, LocalPaths {
       await writer.release();
     }
     if (options.size !== undefined && writer.size !== options.size) throw wrongLength(writer.size, options.size);
-    await check?.(file);
-    const stats = await seal(file, options.mtimeMs ?? Date.now());
+    await check?.(temporary);
+    const stats = await seal(temporary, options.mtimeMs ?? Date.now());
     await options.beforeVisible?.(written(stats));
     if (options.signal?.aborted === true) throw abortError(options.signal);
-    await file.sync();
+    await syncFile(temporary.fd);
   }
 
   /** Gives the complete file at `from` its place in the archive. When it throws, both are as they were. */
@@ -118,7 +118,7 @@ export class PosixBackend implements StorageBackend, LocalPaths {
     }
     if (!(await this.#names.link(from, to))) throw taken(id);
     try {
-      await unlink(from);
+      await unlinkFile(from);
     } catch (error) {
       await this.#names.unlink(to);
       throw error;
@@ -132,7 +132,7 @@ export class PosixBackend implements StorageBackend, LocalPaths {
   async status(id: ArchiveId): Promise<FileStatus> {
     const path = this.#layout.path(id);
     try {
-      const stats = await stat(path, { bigint: true });
+      const stats = await statPath(path);
       if (!stats.isFile()) throw missing(id);
       return fileStatus(stats, path);
     } catch (error) {
@@ -206,10 +206,10 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-async function discard({ path, file }: TemporaryFile): Promise<void> {
+async function discard(temporary: TemporaryFile): Promise<void> {
   // the first error is the one to tell; what can not be removed now is swept later
-  await file.close().catch(() => undefined);
-  await unlinkIfThere(path).catch(() => undefined);
+  await temporary.close().catch(() => undefined);
+  await unlinkIfThere(temporary.path).catch(() => undefined);
 }
 
 /** A missing folder or temporary file of our own is not a missing file of the archive. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import { type BigIntStats, constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
+import { FileReader } from '../../../lib/file-reader.js';
 import type { FileStatus, StoredFile, Written } from '../backend.js';
 import { storageError } from './storage-error.js';
 
@@ -44,32 +44,23 @@ function hasBirth({ birthtimeNs }: BigIntStats): boolean {
 /** An open file of the archive. Each has a descriptor of its own and reads by position: readers share nothing. */
 export class PosixFile implements StoredFile {
   readonly status: FileStatus;
-  readonly #file: FileHandle;
+  readonly #reader: FileReader;
 
-  private constructor(file: FileHandle, status: FileStatus) {
-    this.#file = file;
-    this.status = status;
+  private constructor(reader: FileReader, path: string) {
+    this.#reader = reader;
+    this.status = fileStatus(reader.stats, path);
   }
 
   /**
    * @param missing what to throw when there is no regular file
    */
   static async open(path: string, missing: () => PacificaError): Promise<PosixFile> {
-    let file: FileHandle;
     try {
-      // without O_NONBLOCK the open of a pipe that somebody left there would wait for ever
-      file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      return new PosixFile(await FileReader.openPatiently(path), path);
     } catch (error) {
-      if (isMissing(error)) throw missing();
-      throw storageError(error, `can not open ${path}`);
-    }
-    try {
-      const stats = await file.stat({ bigint: true });
-      if (!stats.isFile()) throw missing();
-      return new PosixFile(file, fileStatus(stats, path));
-    } catch (error) {
-      await file.close();
-      throw storageError(error, `can not open ${path}`);
+      const cause = causeOf(error);
+      if (isMissing(cause) || (cause instanceof PacificaError && cause.code === 'invalid')) throw missing();
+      throw storageError(cause, `can not open ${path}`);
     }
   }
 
@@ -78,32 +69,21 @@ export class PosixFile implements StoredFile {
   }
 
   async read(buffer: Uint8Array, position: number): Promise<number> {
-    const want = Math.max(0, Math.min(buffer.length, this.size - position));
-    let got = 0;
-    while (got < want) {
-      const { bytesRead } = await this.#read(buffer, got, want - got, position + got);
-      if (bytesRead === 0) {
-        throw new PacificaError(
-          'integrity',
-          `${this.status.path} ends at ${position + got} of ${this.size} bytes: it was cut while it was read`,
-        );
-      }
-      got += bytesRead;
-    }
-    return got;
-  }
-
-  async #read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }> {
     try {
-      return await this.#file.read(buffer, offset, length, position);
+      return await this.#reader.read(buffer, position);
     } catch (error) {
-      throw storageError(error, `can not read ${this.status.path}`);
+      throw storageError(causeOf(error), `can not read ${this.status.path}`);
     }
   }
 
-  async close(): Promise<void> {
-    await this.#file.close();
+  close(): Promise<void> {
+    return this.#reader.close();
   }
+}
+
+/** @returns the system's error, where there is one: the storage has hints for it */
+function causeOf(error: unknown): unknown {
+  return error instanceof PacificaError && systemCode(error.cause) !== undefined ? error.cause : error;
 }
 
 /** No such name, a file where a folder should be, a symlink that leads nowhere or to itself, a name too long, a socket. */

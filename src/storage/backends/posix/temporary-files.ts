@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { type FileHandle, lstat, open, readdir, readFile, unlink, writeFile } from 'node:fs/promises';
+import { lstat, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../../../lib/durable-write.js';
 import { systemCode } from '../../../lib/errors.js';
+import { changeMode, changeTimes, closeFile, openFile, statFile, unlinkFile } from '../../../lib/file-calls.js';
 import { isDead, processMark } from '../../../lib/process-mark.js';
 
 /**
@@ -15,9 +16,23 @@ const LITTER_AGE = 24 * 60 * 60 * 1000;
 /** ending of a note's name */
 const NOTE = '.note';
 
-export interface TemporaryFile {
+/** A file that is being written. */
+export class TemporaryFile {
   readonly path: string;
-  readonly file: FileHandle;
+  readonly fd: number;
+  #isOpen = true;
+
+  constructor(path: string, fd: number) {
+    this.path = path;
+    this.fd = fd;
+  }
+
+  /** May be called twice. Nothing may be under way on the descriptor. */
+  async close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await closeFile(this.fd);
+  }
 }
 
 /**
@@ -26,6 +41,8 @@ export interface TemporaryFile {
  */
 export class TemporaryFiles {
   readonly #folder: string;
+  readonly #prefix = randomBytes(8).toString('hex');
+  #made = 0;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -33,13 +50,14 @@ export class TemporaryFiles {
 
   /** @returns a path that nothing has yet, in the folder of temporary files */
   newPath(): string {
-    return join(this.#folder, `${processMark()}.${randomBytes(8).toString('hex')}`);
+    this.#made += 1;
+    return join(this.#folder, `${processMark()}.${this.#prefix}${this.#made.toString(36)}`);
   }
 
   /** Makes an empty file that nobody else can read. Close it, and unlink or rename it. */
   async create(): Promise<TemporaryFile> {
     const path = this.newPath();
-    return { path, file: await this.#inFolder(() => open(path, 'wx+', 0o600)) };
+    return new TemporaryFile(path, await this.#inFolder(() => openFile(path, 'wx', 0o600)));
   }
 
   /**
@@ -90,11 +108,11 @@ export class TemporaryFiles {
  * What a complete file gets before it becomes visible: read-only for everybody, and its time.
  * @returns what it is from now on
  */
-export async function seal(file: FileHandle, mtimeMs: number): Promise<BigIntStats> {
-  await file.chmod(0o444);
+export async function seal({ fd }: TemporaryFile, mtimeMs: number): Promise<BigIntStats> {
+  await changeMode(fd, 0o444);
   // as a Date where it lies before 1970: Node takes a negative number for "now"
-  await file.utimes(new Date(), mtimeMs < 0 ? new Date(mtimeMs) : mtimeMs / 1000);
-  return file.stat({ bigint: true });
+  await changeTimes(fd, new Date(), mtimeMs < 0 ? new Date(mtimeMs) : mtimeMs / 1000);
+  return statFile(fd);
 }
 
 /** By ctime: mtime is what the client says it is. */
@@ -120,7 +138,7 @@ export async function entries(folder: string): Promise<string[]> {
 /** @returns whether there was a file */
 export async function unlinkIfThere(path: string): Promise<boolean> {
   try {
-    await unlink(path);
+    await unlinkFile(path);
     return true;
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return false;

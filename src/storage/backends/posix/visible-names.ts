@@ -1,7 +1,8 @@
-import { link, lstat, rename, rmdir, stat, unlink } from 'node:fs/promises';
+import { lstat, rmdir } from 'node:fs/promises';
 import { dirname, relative } from 'node:path';
 import { FolderSyncer, makeFolder } from '../../../lib/durable-write.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
+import { linkFile, renameFile, statPath, unlinkFile } from '../../../lib/file-calls.js';
 import { type TemporaryFiles, unlinkIfThere } from './temporary-files.js';
 
 /** how often a folder is made again when others delete it, empty as it is, before we could use it */
@@ -28,7 +29,7 @@ export class VisibleNames {
 
   /** Gives the file at `from` the name `to` instead, over what is there. */
   async rename(from: string, to: string): Promise<void> {
-    await this.#inFolder(from, to, () => rename(from, to));
+    await this.#inFolder(from, to, () => renameFile(from, to));
   }
 
   /**
@@ -37,7 +38,7 @@ export class VisibleNames {
    */
   async link(from: string, to: string): Promise<boolean> {
     try {
-      await this.#inFolder(from, to, () => link(from, to));
+      await this.#inFolder(from, to, () => linkFile(from, to));
       return true;
     } catch (error) {
       const code = systemCode(error) ?? '';
@@ -59,7 +60,7 @@ export class VisibleNames {
   async unlink(path: string): Promise<boolean> {
     return this.#noting(path, async () => {
       try {
-        await unlink(path);
+        await unlinkFile(path);
       } catch (error) {
         if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR'].includes(systemCode(error) ?? '')) return false;
         // what unlink says of a folder differs from system to system
@@ -147,7 +148,7 @@ const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP',
 /** @returns what tells this folder from one that has its name later, undefined when it is gone */
 async function identity(folder: string): Promise<string | undefined> {
   try {
-    const { ino, birthtimeNs } = await stat(folder, { bigint: true });
+    const { ino, birthtimeNs } = await statPath(folder);
     return `${ino} ${birthtimeNs}`;
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return undefined;

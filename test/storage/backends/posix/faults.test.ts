@@ -140,7 +140,7 @@ test('the steps of a put, in the order that makes it durable', async () => {
   await changes['put over a file'].run(backend);
   restore();
   // the last one is the folder's
-  expect(steps).toEqual(['open', 'writeSync', 'chmod', 'utimes', 'sync', 'rename', 'sync']);
+  expect(steps).toEqual(['open', 'write', 'chmod', 'utimes', 'sync', 'rename', 'sync']);
   expect(await readFile(join(folder, 'archive', ID), 'utf8')).toBe(NEW);
   await removeFolder(folder);
 });

@@ -1,0 +1,173 @@
+import {
+  type BigIntStats,
+  close,
+  closeSync,
+  fchmod,
+  fchmodSync,
+  fstat,
+  fstatSync,
+  fsync,
+  futimes,
+  futimesSync,
+  link,
+  linkSync,
+  type Mode,
+  type NoParamCallback,
+  open,
+  openSync,
+  type OpenMode,
+  read,
+  readSync,
+  rename,
+  renameSync,
+  stat,
+  statSync,
+  type TimeLike,
+  unlink,
+  unlinkSync,
+  write,
+  writeSync,
+} from 'node:fs';
+
+/**
+ * Calls of the file system that are answered from memory as a rule: names, modes, times, a few KiB. They are made at
+ * once, in the calling thread, as long as the file system answers at once: the way through Node's thread pool and back
+ * costs more than the call (measured: 15 microseconds to 1 to 10). A file system that lets one call wait (a cold disk,
+ * NFS, a journal that is full) gets the following ones through the thread pool, so that it holds up nobody else.
+ *
+ * The functions throw what Node's throw. Whoever closes a descriptor waits first for what is under way on it.
+ */
+
+/** ms that calls may take, on the average of the last twenty or so, and still count as answered at once */
+const AT_ONCE = 1;
+const WEIGHT = 1 / 20;
+/** ms for which calls go through the thread pool when they took longer */
+const PAUSE = 1000;
+
+let average = 0;
+let slowUntil = -Infinity;
+
+type Callback<T> = (error: Error | null, value: T) => void;
+
+function call<T>(atOnce: () => T, later: (done: Callback<T>) => void): Promise<T> {
+  const started = performance.now();
+  if (started < slowUntil) return inThreadPool(later);
+  return new Promise((resolve) => {
+    try {
+      resolve(atOnce());
+    } finally {
+      note(performance.now(), started);
+    }
+  });
+}
+
+function note(now: number, started: number): void {
+  average += (now - started - average) * WEIGHT;
+  if (average <= AT_ONCE) return;
+  average = 0;
+  slowUntil = now + PAUSE;
+}
+
+function inThreadPool<T>(later: (done: Callback<T>) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    later((error, value) => {
+      if (error === null) resolve(value);
+      else reject(error);
+    });
+  });
+}
+
+/** Callbacks of calls that give nothing. */
+function nothing(done: Callback<void>): NoParamCallback {
+  return (error) => done(error, undefined);
+}
+
+/** @returns a descriptor */
+export function openFile(path: string, flags: OpenMode, mode?: Mode): Promise<number> {
+  return call(
+    () => openSync(path, flags, mode),
+    (done) => open(path, flags, mode, done),
+  );
+}
+
+/** @param isLarge the file may have lost its name, and its bytes be freed by this */
+export function closeFile(fd: number, isLarge = false): Promise<void> {
+  const later = (done: Callback<void>): void => close(fd, (error) => done(error ?? null, undefined));
+  return isLarge ? inThreadPool(later) : call(() => closeSync(fd), later);
+}
+
+export function statFile(fd: number): Promise<BigIntStats> {
+  return call(
+    () => fstatSync(fd, { bigint: true }),
+    (done) => fstat(fd, { bigint: true }, done),
+  );
+}
+
+export function statPath(path: string): Promise<BigIntStats> {
+  return call(
+    () => statSync(path, { bigint: true }),
+    (done) => stat(path, { bigint: true }, done),
+  );
+}
+
+/** For a few KiB. @returns bytes read */
+export function readSome(
+  fd: number,
+  buffer: Uint8Array,
+  offset: number,
+  length: number,
+  position: number,
+): Promise<number> {
+  return call(
+    () => readSync(fd, buffer, offset, length, position),
+    (done) => read(fd, buffer, offset, length, position, done),
+  );
+}
+
+/** For a few KiB, at the descriptor's place. @returns bytes written, which may be less */
+export function writeSome(fd: number, bytes: Uint8Array, offset: number): Promise<number> {
+  return call(
+    () => writeSync(fd, bytes, offset, bytes.length - offset),
+    (done) => write(fd, bytes, offset, bytes.length - offset, null, done),
+  );
+}
+
+export function changeMode(fd: number, mode: Mode): Promise<void> {
+  return call(
+    () => fchmodSync(fd, mode),
+    (done) => fchmod(fd, mode, nothing(done)),
+  );
+}
+
+export function changeTimes(fd: number, atime: TimeLike, mtime: TimeLike): Promise<void> {
+  return call(
+    () => futimesSync(fd, atime, mtime),
+    (done) => futimes(fd, atime, mtime, nothing(done)),
+  );
+}
+
+export function renameFile(from: string, to: string): Promise<void> {
+  return call(
+    () => renameSync(from, to),
+    (done) => rename(from, to, nothing(done)),
+  );
+}
+
+export function linkFile(from: string, to: string): Promise<void> {
+  return call(
+    () => linkSync(from, to),
+    (done) => link(from, to, nothing(done)),
+  );
+}
+
+export function unlinkFile(path: string): Promise<void> {
+  return call(
+    () => unlinkSync(path),
+    (done) => unlink(path, nothing(done)),
+  );
+}
+
+/** Waits for the disk, and never in the calling thread. */
+export function syncFile(fd: number): Promise<void> {
+  return inThreadPool((done) => fsync(fd, nothing(done)));
+}
