@@ -5,7 +5,7 @@ import type Koa from 'koa';
 import type { Logger } from 'pino';
 import type { Archive } from './archive/archive.js';
 import { LocalArchive } from './archive/local-archive.js';
-import { RemoteArchive } from './archive/remote-archive.js';
+import { RemoteArchive, type RemoteArchiveOptions } from './archive/remote-archive.js';
 import { CartService } from './cart/service.js';
 import { createCatalog, type OpenCatalog } from './catalog/create.js';
 import { SiteRules } from './catalog/site-rules.js';
@@ -36,6 +36,8 @@ export type ServiceName = (typeof services)[number];
 
 /** ms between two looks for what processes that died left behind */
 const SWEEP_INTERVAL = 5000;
+/** ms that the proxy tries again what may pass */
+const PROXY_RETRY = 3000;
 /** largest list of a cart that is taken, bytes */
 const CART_BODY_LIMIT = 256 * 1024 * 1024;
 
@@ -104,8 +106,11 @@ export async function buildHouse({ config, log, services: names, signal }: House
       const archive = url === '' ? localArchive() : keep('archiveinterface', openRemoteArchive(config, url));
       if (names.includes('proxy')) {
         await waitForMetadata(config, log, signal);
-        const { accel } = config.nginx;
-        apps.set('proxy', proxyApp(appOptions(parts, 'proxy'), { metadata: catalog.metadata, archive, accel }));
+        // somebody waits for each answer of the proxy: it gives up sooner than work in the background does
+        const patience = { retryBudgetMs: PROXY_RETRY };
+        const itsArchive = url === '' ? archive : openRemoteArchive(config, url, patience);
+        if (itsArchive !== archive) closing.push(() => itsArchive.close());
+        apps.set('proxy', buildProxyApp(parts, itsArchive));
       }
       const handlers = new Map<JobKind, JobHandler>();
       if (names.includes('cart') || names.includes('ingest')) {
@@ -299,8 +304,12 @@ function openLocalArchive({ config: { archive, archiveinterface, posix }, databa
   });
 }
 
-function openRemoteArchive({ ingest }: Config, url: string): RemoteArchive {
-  return new RemoteArchive({ url, spool: join(ingest.volume_path, 'spool') });
+function openRemoteArchive(
+  { ingest }: Config,
+  url: string,
+  options: Pick<RemoteArchiveOptions, 'retryBudgetMs'> = {},
+): RemoteArchive {
+  return new RemoteArchive({ url, spool: join(ingest.volume_path, 'spool'), ...options });
 }
 
 async function openJobs(
@@ -361,6 +370,20 @@ function buildIngest(
       stuckAfter: ingest.stuck_after * 1000,
     },
     log,
+  });
+}
+
+function buildProxyApp(parts: Parts, archive: Archive): Koa {
+  const {
+    catalog: { metadata },
+    config: { nginx, proxy },
+  } = parts;
+  return proxyApp(appOptions(parts, 'proxy'), {
+    metadata,
+    archive,
+    accel: nginx.accel,
+    accelRoot: nginx.accel_root,
+    stageWaitMs: proxy.stage_wait * 1000,
   });
 }
 

@@ -36,6 +36,8 @@ export interface Archive {
   readonly drafts: Drafts;
   /** Path of a file on this machine that may be linked; undefined when the archive's files are not on it. */
   localPath?(id: ArchiveId): Promise<string>;
+  /** The folder that all of {@link localPath} lie below; there with it. */
+  readonly localRoot?: string;
   /** Removes what processes that died left unfinished on this machine. Safe at any time. */
   sweep(): Promise<void>;
   close(): Promise<void>;

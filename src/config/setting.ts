@@ -53,6 +53,19 @@ export function url(): Kind<string> {
   };
 }
 
+/** Path of a URL, `/a/b`, of characters that need no escape; or nothing. */
+export function urlPath(): Kind<string> {
+  const name = 'path of a URL';
+  return {
+    name,
+    parse(value) {
+      if (value !== '' && !/^(\/[A-Za-z0-9._~-]+)+\/?$/.test(value)) throw invalid(value, name);
+      return value.replace(/\/$/, '');
+    },
+    format: (value) => value,
+  };
+}
+
 export function number(min = -Infinity, max = Infinity): Kind<number> {
   const name = `number${bounds(min, max)}`;
   return {

@@ -1,5 +1,5 @@
 import { parseSize } from '../lib/sizes.js';
-import { flag, integer, number, oneOf, setting, size, text, url } from './setting.js';
+import { flag, integer, number, oneOf, setting, size, text, url, urlPath } from './setting.js';
 
 /**
  * Every setting, declared once. INI key, environment name (`PACIFICA_<SECTION>_<KEY>`), validation, default,
@@ -81,7 +81,14 @@ export const settings = {
     ),
     default_user: setting(text(), 'root', 'User when the header is absent.'),
   },
-  proxy: { url: setting(url(), 'http://127.0.0.1:8180', 'Proxy service that client commands talk to.') },
+  proxy: {
+    url: setting(url(), 'http://127.0.0.1:8180', 'Proxy service that client commands talk to.'),
+    stage_wait: setting(
+      number(0),
+      0,
+      'Seconds that a request for a file on tape waits for it; then, or with 0 at once, it is told to come again (202, Retry-After).',
+    ),
+  },
   catalog: { url: setting(url(), 'http://127.0.0.1:8121', 'Catalog that client commands talk to.') },
   archiveinterface: {
     url: setting(url(), '', 'Archive interface that cart, ingest and proxy use. Empty: the local archive.'),
@@ -141,7 +148,18 @@ export const settings = {
     status_wait: setting(number(0), 5, 'Seconds between two tries to reach a metadata service when the proxy starts.'),
     status_attempts: setting(integer(0), 30, 'How many times it is tried; 0 does not wait for it.'),
   },
-  nginx: { accel: setting(flag(), false, 'Answer with X-Accel-Redirect and let nginx fetch the bytes.') },
+  nginx: {
+    accel: setting(
+      flag(),
+      false,
+      'Answer with X-Accel-Redirect: /archivei_accel/<id>, and let nginx fetch the bytes from the archive interface (docs/nginx.md).',
+    ),
+    accel_root: setting(
+      urlPath(),
+      '',
+      'Internal location of nginx for the folder of a local archive, like /archive_files: nginx sends the file itself (docs/nginx.md). Empty: none. Where the archive is not local it has no effect.',
+    ),
+  },
   jobs: {
     url: setting(text(), '', 'Where jobs are queued: postgres://... or mongodb://... Empty: the database.', {
       secret: true,

@@ -72,7 +72,8 @@ export function createApp({ service, log, debug }: AppOptions): Koa {
       for (const name of ctx.res.getHeaderNames()) {
         // with 416 it tells the length of the file
         if (status === 416 && name === 'content-range') continue;
-        if (/^(content-|etag|last-modified|accept-ranges|cache-control)/i.test(name)) ctx.remove(name);
+        if (/^(content-|digest|repr-digest|etag|last-modified|accept-ranges|cache-control)/i.test(name))
+          ctx.remove(name);
       }
       answerJson(ctx, status, errorBody(error, version, debug));
       if (status === 503) ctx.set('Retry-After', '5');

@@ -5,7 +5,7 @@ import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Archive } from '../../src/archive/archive.js';
+import type { Archive, ArchiveFile } from '../../src/archive/archive.js';
 import { LocalArchive } from '../../src/archive/local-archive.js';
 import { RemoteArchive } from '../../src/archive/remote-archive.js';
 import type { Metadata } from '../../src/catalog/catalog.js';
@@ -23,6 +23,7 @@ import { silent } from '../support/log.js';
 import { startServer, type TestServer } from '../support/server.js';
 import { piecesOf, sha1 } from '../support/streams.js';
 import { removeFolder, temporaryFolder } from '../support/temporary-folder.js';
+import { until } from '../support/until.js';
 
 const MTIME = Date.parse('2016-11-11T22:18:21Z');
 const NOT_THERE = {
@@ -42,7 +43,7 @@ const servers: TestServer[] = [];
 async function startProxy(parts: Partial<ProxyParts> = {}): Promise<string> {
   const app = proxyApp(
     { service: 'proxy', log: silent, debug: false },
-    { metadata: catalog.metadata, archive, accel: false, ...parts },
+    { metadata: catalog.metadata, archive, accel: false, accelRoot: '', stageWaitMs: 0, ...parts },
   );
   const server = await startApp(app);
   servers.push(server);
@@ -68,7 +69,7 @@ async function store(bytes: Buffer, fields: Record<string, unknown> = {}): Promi
 }
 
 /** The real archive with some of its methods changed. */
-function changed(methods: Partial<Archive>): Archive {
+function changed(methods: { [Key in keyof Archive]?: Archive[Key] | undefined }): Archive {
   return Object.assign(Object.create(archive) as Archive, {
     open: (id: ArchiveId) => archive.open(id),
     status: (id: ArchiveId) => archive.status(id),
@@ -165,6 +166,7 @@ describe('GET', () => {
 describe('ranges and conditions (faults.md 32)', () => {
   const bytes = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));
   const tag = `"${sha1(bytes)}"`;
+  const base64 = (type: string): string => createHash(type).update(bytes).digest('base64');
   let file: string;
   beforeAll(async () => {
     await store(bytes);
@@ -185,11 +187,40 @@ describe('ranges and conditions (faults.md 32)', () => {
     expect(answer.body.equals(bytes.subarray(start, end))).toBe(true);
   });
 
-  it('answers several ranges, and what is no range, with the whole', async () => {
-    for (const range of ['bytes=0-1,5-6', 'lines=1-2', 'bytes=x']) {
+  it('answers what is no range with the whole', async () => {
+    for (const range of ['lines=1-2', 'bytes=x']) {
       const answer = await curl(['-H', `Range: ${range}`, file]);
       expect([answer.status, answer.body.length]).toEqual([200, 5000]);
     }
+  });
+
+  it('answers several ranges in parts', async () => {
+    const answer = await curl(['-H', 'Range: bytes=0-1,4990-', file]);
+    expect(answer.status).toBe(206);
+    expect(answer.header('Content-Type')).toMatch(/^multipart\/byteranges; boundary=/);
+    expect(answer.header('Content-Length')).toBe(String(answer.body.length));
+    const text = answer.body.toString('latin1');
+    for (const [start, end] of [
+      [0, 2],
+      [4990, 5000],
+    ] as const) {
+      const part = `Content-Range: bytes ${start}-${end - 1}/5000\r\n\r\n${bytes.toString('latin1', start, end)}\r\n`;
+      expect(text).toContain(part);
+    }
+  });
+
+  it.each([
+    [[], { 'Repr-Digest': `sha=:${base64('sha1')}:` }],
+    [['Want-Repr-Digest: sha-256=10'], { 'Repr-Digest': `sha-256=:${base64('sha256')}:` }],
+    [['Want-Content-Digest: md5=1'], { 'Content-Digest': `md5=:${base64('md5')}:` }],
+    [['Want-Digest: md5'], { Digest: `md5=${base64('md5')}`, 'Content-MD5': base64('md5') }],
+    [['Want-Digest: sha'], { Digest: `sha=${base64('sha1')}` }],
+  ])('tells digests, asked with %j', async (wants, headers) => {
+    const answer = await curl([...wants.flatMap((want) => ['-H', want]), file]);
+    expect(Object.fromEntries(answer.rawHeaders)).toMatchObject(headers);
+    const head = await curl(['--head', ...wants.flatMap((want) => ['-H', want]), file]);
+    // a HEAD reads nothing: what is known is told
+    expect(head.header('Repr-Digest')).toBe(`sha=:${base64('sha1')}:`);
   });
 
   it('refuses a range beyond the end, and tells the length', async () => {
@@ -315,19 +346,27 @@ describe('several files with one hash (faults.md 34)', () => {
     const proxy = await startProxy({ metadata });
     expect((await curl([`${proxy}/files/sha1/${sha1(bytes)}`])).status).toBe(404);
   });
+});
 
-  it('sends one on disk before one on tape; asks once for one that is on tape only', async () => {
-    const bytes = Buffer.from('on tape');
-    const onDisk = await store(bytes);
-    const onTape = await store(bytes);
+describe('files on tape', () => {
+  /** The archive with one file on tape, until it was staged and somebody said that it came. */
+  function withTape(onTape: ArchiveId, remote: boolean) {
     const staged: string[] = [];
+    const looks: string[] = [];
+    let isBack = false;
     const tape = changed({
       async status(id) {
+        looks.push(id);
         const status = await archive.status(id);
-        return id === onTape ? { ...status, media: 'tape', bytesPerLevel: [0, status.size] } : status;
+        return id === onTape && !isBack ? { ...status, media: 'tape', bytesPerLevel: [0, status.size] } : status;
       },
       async open(id) {
-        if (id === onTape) throw new PacificaError('not-ready', 'on tape');
+        if (remote) {
+          const file = await archive.open(id);
+          return { ...file, status: await tape.status(id), reader: undefined };
+        }
+        looks.push(id);
+        if (id === onTape && !isBack) throw new PacificaError('not-ready', 'on tape');
         return archive.open(id);
       },
       async stage(ids) {
@@ -335,17 +374,83 @@ describe('several files with one hash (faults.md 34)', () => {
         return Promise.resolve();
       },
     });
-    const file = `${await startProxy({ archive: tape })}/files/sha1/${sha1(bytes)}`;
-    expect((await curl([file])).text()).toBe('on tape');
-    expect(staged).toEqual([]);
-    await archive.delete(onDisk);
-    for (const args of [[file], ['--head', file], [file]]) {
-      const answer = await curl(args);
-      expect(answer.status).toBe(202);
-      expect(Number(answer.header('Retry-After'))).toBeGreaterThan(0);
-      expect(answer.header('Content-Disposition')).toBeUndefined();
-    }
-    expect(staged).toEqual([onTape]);
+    return { tape, staged, looks, comeBack: () => (isBack = true) };
+  }
+
+  describe.each([
+    ['a local archive', false],
+    ['an archive elsewhere', true],
+  ])('of %s', (_, remote) => {
+    it('come after those on disk; one that is on tape only is asked for once', async () => {
+      const bytes = Buffer.from(`on tape ${String(remote)}`);
+      const onDisk = await store(bytes);
+      const onTape = await store(bytes);
+      const { tape, staged } = withTape(onTape, remote);
+      const file = `${await startProxy({ archive: tape })}/files/sha1/${sha1(bytes)}`;
+      expect((await curl([file])).body).toEqual(bytes);
+      expect(staged).toEqual([]);
+      await archive.delete(onDisk);
+      // a HEAD moves no tape
+      expect((await curl(['--head', file])).status).toBe(202);
+      expect(staged).toEqual([]);
+      for (const args of [[file], ['--head', file], [file]]) {
+        const answer = await curl(args);
+        expect(answer.status).toBe(202);
+        expect(Number(answer.header('Retry-After'))).toBeGreaterThan(0);
+        expect(answer.header('Content-Disposition')).toBeUndefined();
+      }
+      expect(staged).toEqual([onTape]);
+    });
+
+    it('are sent when they have come, to whoever waited', async () => {
+      const bytes = Buffer.from(`waited for ${String(remote)}`);
+      const onTape = await store(bytes);
+      const { tape, staged, looks, comeBack } = withTape(onTape, remote);
+      const file = `${await startProxy({ archive: tape, stageWaitMs: 60_000 })}/files/sha1/${sha1(bytes)}`;
+      const waiting = [curl([file]), curl([file])];
+      await until('both to look again', () => looks.length > 4);
+      comeBack();
+      for (const answer of await Promise.all(waiting)) {
+        expect([answer.status, answer.body]).toEqual([200, bytes]);
+      }
+      expect(staged).toEqual([onTape]);
+    });
+  });
+
+  it('let a client go when the time is over', async () => {
+    const bytes = Buffer.from('too long');
+    const { tape } = withTape(await store(bytes), false);
+    const proxy = await startProxy({ archive: tape, stageWaitMs: 250 });
+    const answer = await curl([`${proxy}/files/sha1/${sha1(bytes)}`]);
+    expect([answer.status, answer.header('Retry-After')]).toEqual([202, '30']);
+  });
+
+  it('are not looked at any more when the client has hung up', async () => {
+    const [left, waited] = [Buffer.from('left'), Buffer.from('waited')];
+    const [first, second] = [await store(left), await store(waited)];
+    const looks: string[] = [];
+    const tape = changed({
+      async open(id) {
+        looks.push(id);
+        return Promise.reject(new PacificaError('not-ready', 'on tape'));
+      },
+      stage: async () => Promise.resolve(),
+    });
+    const proxy = await startProxy({ archive: tape, stageWaitMs: 60_000 });
+    const looksAt = (id: string): number => looks.filter((one) => one === id).length;
+    const clients = [left, waited].map((bytes) => {
+      const stop = new AbortController();
+      const asking = fetch(`${proxy}/files/sha1/${sha1(bytes)}`, { signal: stop.signal }).catch(() => undefined);
+      return { stop, asking };
+    });
+    await until('both to be looked at again', () => looksAt(first) > 1 && looksAt(second) > 1);
+    clients[0]?.stop.abort();
+    const before = looksAt(first);
+    await until('the other to be looked at three times more', () => looksAt(second) > 4);
+    // one look may have been under way
+    expect(looksAt(first)).toBeLessThanOrEqual(before + 1);
+    clients[1]?.stop.abort();
+    await Promise.all(clients.map(({ asking }) => asking));
   });
 });
 
@@ -420,9 +525,74 @@ describe('when what is behind it fails (faults.md 31)', () => {
     const unreachable = await curl([`${await withArchive(gone.url)}${path}`]);
     expect(unreachable.status).toBe(502);
     expect(unreachable.text()).not.toContain(gone.url);
-    const slow = changed({ status: async () => Promise.reject(new PacificaError('timeout', 'too slow')) });
-    const late = await curl([`${await startProxy({ archive: slow })}${path}`]);
-    expect([late.status, late.json()]).toMatchObject([504, { status: '504 Gateway Timeout' }]);
+  });
+
+  const never = async (): Promise<never> => new Promise(() => undefined);
+  it.each<[string, () => Promise<Partial<ProxyParts>>]>([
+    ['metadata', async () => ({ metadata: { files: never } })],
+    ['the archive, asked for the file', async () => ({ archive: changed({ open: never }) })],
+    ['the archive, asked what it knows of it', async () => ({ archive: changed({ status: never }), accel: true })],
+    [
+      'the archive, asked for it from tape',
+      async () => ({
+        archive: changed({
+          open: async () => Promise.reject(new PacificaError('not-ready', 'on tape')),
+          stage: never,
+        }),
+      }),
+    ],
+    [
+      "the archive's first byte",
+      async () => ({
+        archive: changed({
+          async open(id) {
+            const { status, close } = await archive.open(id);
+            return { status, close, stream: () => ({ [Symbol.asyncIterator]: () => ({ next: never }) }) };
+          },
+        }),
+      }),
+    ],
+    [
+      'an archive interface that takes the connection',
+      async () => ({
+        archive: new RemoteArchive({ url: await serve(() => undefined), spool: join(folder, 'spool') }),
+      }),
+    ],
+  ])('answers 504 in time when it waits for %s', async (_, parts) => {
+    const answer = await curl([
+      '--max-time',
+      '20',
+      `${await startProxy({ ...(await parts()), answerLimitMs: 200 })}${path}`,
+    ]);
+    expect([answer.status, answer.json()]).toMatchObject([504, { status: '504 Gateway Timeout', traceback: '' }]);
+    for (const name of ['Content-Disposition', 'ETag', 'Repr-Digest', 'Cache-Control', 'X-Accel-Redirect']) {
+      expect(answer.header(name)).toBeUndefined();
+    }
+  });
+
+  it('closes a file that was opened too late', async () => {
+    let open: ((file: ArchiveFile) => void) | undefined;
+    const late = changed({ open: async () => new Promise<ArchiveFile>((resolve) => (open = resolve)) });
+    const answer = await curl([`${await startProxy({ archive: late, answerLimitMs: 100 })}${path}`]);
+    expect(answer.status).toBe(504);
+    let closed = false;
+    const file = { close: async () => void (closed = true) };
+    open?.(file as ArchiveFile);
+    await until('it to be closed', () => closed);
+  });
+
+  it('asks the archive once for what it then fetches', async () => {
+    const asked: string[] = [];
+    const counting = await serve((req, res) => {
+      asked.push(req.method ?? '');
+      if (req.method === 'HEAD') res.writeHead(204, { 'X-Content-Length': '6', 'Last-Modified': '1478902701.5' }).end();
+      else res.writeHead(200, { 'Content-Length': '6' }).end(bytes);
+    });
+    const proxy = await withArchive(counting);
+    expect((await curl([`${proxy}${path}`])).text()).toBe('behind');
+    expect(asked).toEqual(['HEAD', 'GET']);
+    expect((await curl(['--head', `${proxy}${path}`])).header('Content-Length')).toBe('6');
+    expect(asked).toEqual(['HEAD', 'GET', 'HEAD']);
   });
 
   it('answers 502 when metadata can not be reached, soon', async () => {
@@ -455,19 +625,109 @@ describe('when what is behind it fails (faults.md 31)', () => {
 });
 
 describe('accel', () => {
-  it('leaves the bytes to nginx', async () => {
+  // transcripts.md 4, accel
+  it('leaves the bytes to nginx, which asks the archive', async () => {
     const bytes = Buffer.from('sent by nginx');
     const id = await store(bytes, { name: 'f.bin' });
     const proxy = await startProxy({ accel: true });
-    for (const args of [[], ['--head']]) {
+    for (const args of [[], ['-r', '0-3']]) {
       const answer = await curl([...args, `${proxy}/files/sha1/${sha1(bytes)}`]);
       expect(answer.status).toBe(200);
       expect(answer.header('X-Accel-Redirect')).toBe(`/archivei_accel/${id}`);
       expect(answer.header('Content-Disposition')).toBe('attachment; filename="f.bin"');
       expect(answer.header('Content-Type')).toBe('application/octet-stream');
       expect(answer.header('Content-Length')).toBe('0');
+      expect(answer.header('ETag')).toBe(`"${sha1(bytes)}"`);
       expect(answer.body.length).toBe(0);
     }
+  });
+
+  it.each([
+    ['accel', { accel: true, accelRoot: '' }],
+    ['accel_root', { accel: false, accelRoot: '/files_of_ours' }],
+  ])(
+    '%s leaves to nginx neither a HEAD, which costs nothing, nor a condition, which it can not decide',
+    async (_, how) => {
+      const bytes = Buffer.from('conditions of accel');
+      await store(bytes);
+      const file = `${await startProxy(how)}/files/sha1/${sha1(bytes)}`;
+      const tag = `"${sha1(bytes)}"`;
+      for (const [args, status, length] of [
+        [['--head'], 200, 19],
+        [['-H', `If-None-Match: ${tag}`], 304, undefined],
+        [['-H', `If-Match: ${tag}`], 200, 19],
+        [['-H', 'If-Match: "other"'], 412, undefined],
+        [['-H', `If-Range: ${tag}`, '-r', '0-3'], 206, 4],
+        [['-H', 'If-Range: "other"', '-r', '0-3'], 200, 19],
+      ] as const) {
+        const answer = await curl([...args, file]);
+        expect([args, answer.status, answer.header('X-Accel-Redirect')]).toEqual([args, status, undefined]);
+        if (length !== undefined) expect(answer.header('Content-Length')).toBe(String(length));
+        if (length !== undefined && args[0] !== '--head') expect(answer.body).toEqual(bytes.subarray(0, length));
+      }
+      expect((await curl([file])).header('X-Accel-Redirect')).toBeDefined();
+    },
+  );
+
+  it('accel_root leads straight to the file of a local archive', async () => {
+    const bytes = Buffer.from('straight to the file');
+    const id = await store(bytes, { name: 'f.bin' });
+    for (const accel of [false, true]) {
+      const proxy = await startProxy({ accel, accelRoot: '/archive_files' });
+      const answer = await curl([`${proxy}/files/sha1/${sha1(bytes)}`]);
+      expect([answer.status, answer.header('X-Accel-Redirect')]).toEqual([200, `/archive_files/${id}`]);
+      expect(answer.header('Content-Disposition')).toBe('attachment; filename="f.bin"');
+      expect([answer.header('Content-Length'), answer.body.length]).toEqual(['0', 0]);
+    }
+  });
+
+  it('accel_root escapes what nginx would take for something else, and knows folders', async () => {
+    const bytes = Buffer.from('odd path');
+    await store(bytes);
+    const root = archive.localRoot ?? '';
+    const odd = changed({ localRoot: root, localPath: async () => join(root, 'a b', '50%?#ü') });
+    const proxy = await startProxy({ archive: odd, accelRoot: '/archive_files' });
+    const answer = await curl([`${proxy}/files/sha1/${sha1(bytes)}`]);
+    expect(answer.header('X-Accel-Redirect')).toBe('/archive_files/a%20b/50%25%3F%23%C3%BC');
+  });
+
+  it('accel_root looks further when the file vanishes before its path is known', async () => {
+    const bytes = Buffer.from('vanishing path');
+    const old = await store(bytes);
+    const newest = await store(bytes);
+    const vanishing = changed({
+      localRoot: archive.localRoot,
+      async localPath(id) {
+        if (id === newest) await archive.delete(id);
+        return (await archive.localPath?.(id)) ?? '';
+      },
+    });
+    const proxy = await startProxy({ archive: vanishing, accelRoot: '/archive_files' });
+    const answer = await curl([`${proxy}/files/sha1/${sha1(bytes)}`]);
+    expect(answer.header('X-Accel-Redirect')).toBe(`/archive_files/${old}`);
+  });
+
+  it('accel_root has no effect where the files are elsewhere', async () => {
+    const bytes = Buffer.from('elsewhere');
+    const id = await store(bytes);
+    const far = changed({ localRoot: undefined, localPath: undefined });
+    const own = await startProxy({ archive: far, accelRoot: '/archive_files' });
+    expect((await curl([`${own}/files/sha1/${sha1(bytes)}`])).text()).toBe('elsewhere');
+    const asked = await startProxy({ archive: far, accelRoot: '/archive_files', accel: true });
+    const answer = await curl([`${asked}/files/sha1/${sha1(bytes)}`]);
+    expect(answer.header('X-Accel-Redirect')).toBe(`/archivei_accel/${id}`);
+  });
+
+  it('tells nothing of a file on tape but that it comes', async () => {
+    const bytes = Buffer.from('accel on tape');
+    await store(bytes);
+    const tape = changed({
+      status: async (id) => ({ ...(await archive.status(id)), media: 'tape' }),
+      stage: async () => Promise.resolve(),
+    });
+    const proxy = await startProxy({ archive: tape, accel: true });
+    const answer = await curl([`${proxy}/files/sha1/${sha1(bytes)}`]);
+    expect([answer.status, answer.header('X-Accel-Redirect')]).toEqual([202, undefined]);
   });
 
   it('names a file that is there, and none when all are gone', async () => {
