@@ -546,8 +546,12 @@ describe('when what is behind it fails (faults.md 31)', () => {
       async () => ({
         archive: changed({
           async open(id) {
-            const { status, close } = await archive.open(id);
-            return { status, close, stream: () => ({ [Symbol.asyncIterator]: () => ({ next: never }) }) };
+            const file = await archive.open(id);
+            return {
+              status: file.status,
+              stream: () => ({ [Symbol.asyncIterator]: () => ({ next: never }) }),
+              close: () => file.close(),
+            };
           },
         }),
       }),
