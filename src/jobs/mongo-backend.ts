@@ -96,13 +96,17 @@ export class MongoQueueBackend implements QueueBackend {
     },
 
     take: async (kind, now, lockDeadline, token): Promise<JobParameters | undefined> => {
-      const job = await this.repository.getNextJobToRun(kind, now, lockDeadline, now, { lastModifiedBy: token });
-      if (job?._id === undefined) return undefined;
-      const held = heldBy(job._id, token);
-      const { matchedCount } = await this.#jobs.updateOne(held, { $set: { lastRunAt: now } });
-      // what is put from now on is one run more; what was put before is this run
-      await this.#jobs.updateOne({ ...held, nextRunAt: { $lte: now } }, { $set: { nextRunAt: null } });
-      return matchedCount === 1 ? job : undefined;
+      for (;;) {
+        const job = await this.repository.getNextJobToRun(kind, now, lockDeadline, now, { lastModifiedBy: token });
+        if (job?._id === undefined) return undefined;
+        const held = heldBy(job._id, token);
+        const { matchedCount } = await this.#jobs.updateOne(held, { $set: { lastRunAt: now } });
+        // cancelled in between; or, where updates are not atomic, another worker's by now: there may be more
+        if (matchedCount === 0) continue;
+        // what is put from now on is one run more; what was put before is this run
+        await this.#jobs.updateOne({ ...held, nextRunAt: { $lte: now } }, { $set: { nextRunAt: null } });
+        return job;
+      }
     },
 
     renew: async (id, token, now): Promise<boolean> =>
@@ -135,13 +139,17 @@ export class MongoQueueBackend implements QueueBackend {
     },
 
     due: async (kinds, now): Promise<DueTime[]> => {
-      const first = (kind: string, nextRunAt: Filter<JobDocument>['nextRunAt']): Promise<JobDocument | null> =>
-        this.#jobs.findOne(
-          { name: kind, lockedAt: null, nextRunAt, disabled: { $ne: true } },
-          { sort: { nextRunAt: 1 } },
-        );
-      const found = await Promise.all(kinds.flatMap((kind) => [first(kind, { $ne: null }), first(kind, { $gt: now })]));
-      return found.flatMap((job) => (job?.nextRunAt ? [{ kind: job.name, at: job.nextRunAt }] : []));
+      const first = async (kind: string, nextRunAt: Filter<JobDocument>['nextRunAt']): Promise<DueTime[]> => {
+        const waiting = { name: kind, lockedAt: null, nextRunAt, disabled: { $ne: true } };
+        const job = await this.#jobs.findOne(waiting, { sort: { nextRunAt: 1 } });
+        return job?.nextRunAt ? [{ kind, at: job.nextRunAt }] : [];
+      };
+      const found = kinds.map(async (kind) => {
+        const [next] = await first(kind, { $ne: null });
+        if (next === undefined) return [];
+        return next.at > now ? [next] : [next, ...(await first(kind, { $gt: now }))];
+      });
+      return (await Promise.all(found)).flat();
     },
 
     removeFinished: async (before): Promise<number> =>

@@ -11,6 +11,8 @@ import type { JobPlace } from './job-backend.js';
 const WORKERS = 4;
 const JOBS = 2000;
 const SLOTS = 4;
+/** jobs that wait at a time: FerretDB reads all of them for each one that it hands out */
+const WAVE = 100;
 
 /** Worker processes are killed with -9 at random and started again, while there is work. */
 export function jobChurnContract(name: string, open: () => Promise<JobPlace>): void {
@@ -29,9 +31,6 @@ export function jobChurnContract(name: string, open: () => Promise<JobPlace>): v
         work: false,
         log: silent,
       });
-      await jobs.ensure('cart', ids);
-      await jobs.stop();
-
       const start = (): Promise<JobWorker> =>
         startWorker({
           database: place.database.url,
@@ -43,7 +42,14 @@ export function jobChurnContract(name: string, open: () => Promise<JobPlace>): v
         });
       const rows = (): Promise<{ starts: number; effects: number }[]> =>
         place.database.sequelize.query('SELECT starts, effects FROM test_work', { type: QueryTypes.SELECT });
-      const finished = async (): Promise<boolean> => (await rows()).every(({ effects }) => effects > 0);
+      const left = async (): Promise<number> => (await rows()).filter(({ effects }) => effects === 0).length;
+      const feed = async (): Promise<void> => {
+        for (let put = 0; put < JOBS; put += WAVE) {
+          await until('room', async () => (await left()) < JOBS - put + WAVE, 120_000);
+          await jobs.ensure('cart', ids.slice(put, put + WAVE));
+        }
+      };
+      const finished = async (): Promise<boolean> => (await left()) === 0;
 
       const began = Date.now();
       const workers = await Promise.all(Array.from({ length: WORKERS }, start));
@@ -58,10 +64,11 @@ export function jobChurnContract(name: string, open: () => Promise<JobPlace>): v
         }
       };
       try {
-        await Promise.all([...workers.keys()].map(churn));
+        await Promise.all([feed(), ...[...workers.keys()].map(churn)]);
         await until('the end', finished, 120_000);
       } finally {
         await Promise.all(workers.map((worker) => worker.end('SIGKILL')));
+        await jobs.stop();
       }
       const all = await rows();
       const again = all.reduce((sum, { starts }) => sum + starts, 0) - JOBS;

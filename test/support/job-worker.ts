@@ -1,6 +1,6 @@
 /**
  * A worker as a process of its own: `node --import tsx test/support/job-worker.ts '<options as JSON>'`. What it does is
- * told on stdout, one JSON line each; SIGTERM stops it in order.
+ * told on stdout, one JSON line each; SIGTERM stops it in order, the end of stdin at once.
  */
 import { QueryTypes } from 'sequelize';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -69,6 +69,7 @@ process.once('SIGTERM', () => {
     process.exit(0);
   });
 });
+process.stdin.on('end', () => process.exit(1)).resume();
 process.on('unhandledRejection', (error) => {
   tell('fault', { message: String(error) });
   process.exit(1);

@@ -19,7 +19,8 @@ export interface JobWorker {
 /** Starts a worker as a process of its own, and waits until it works. */
 export async function startWorker(options: WorkerOptions): Promise<JobWorker> {
   const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', program, JSON.stringify(options)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    // it ends with its stdin: none outlives its test
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
   const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
   const events: WorkerEvent[] = [];
