@@ -2,7 +2,7 @@ import { access, constants, mkdir } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import type Koa from 'koa';
-import type { Logger } from 'pino';
+import { type Logger, pino } from 'pino';
 import type { Archive } from './archive/archive.js';
 import { LocalArchive } from './archive/local-archive.js';
 import { RemoteArchive, type RemoteArchiveOptions } from './archive/remote-archive.js';
@@ -19,10 +19,12 @@ import { catalogApp } from './daemon/catalog.js';
 import { ingestApp } from './daemon/ingest.js';
 import { proxyApp } from './daemon/proxy.js';
 import { IngestService } from './ingest/service.js';
+import { jobMetrics } from './jobs/metrics.js';
 import { type Jobs, openJobQueue } from './jobs/jobs.js';
 import { parseArchiveId } from './lib/archive-id.js';
 import { messageOf, PacificaError } from './lib/errors.js';
-import type { JobHandler, JobKind } from './lib/job-queue.js';
+import { type JobHandler, type JobKind, jobKinds } from './lib/job-queue.js';
+import type { Metric } from './lib/metric.js';
 import { openBackend } from './storage/backends/index.js';
 import { ArchiveFiles } from './storage/database/archive-files.js';
 import { CartTables } from './storage/database/carts.js';
@@ -46,6 +48,8 @@ export interface House {
   /** @returns what answers a service's requests */
   handler(service: ServiceName): RequestListener;
   readonly checks: readonly HealthCheck[];
+  /** @returns what is counted, as of now */
+  metrics(): Metric[];
   /** Begins the work in the background. */
   start(): Promise<void>;
   /** Ends the work in the background: jobs that run are handed back for others to take. */
@@ -58,6 +62,8 @@ export interface HouseOptions {
   readonly config: Config;
   readonly log: Logger;
   readonly services: readonly ServiceName[];
+  /** kinds of jobs that this process runs */
+  readonly works: readonly JobKind[];
   /** ends the waiting for a database that is not there yet */
   readonly signal?: AbortSignal;
 }
@@ -66,8 +72,10 @@ export interface HouseOptions {
  * Builds what the named services need from one configuration.
  * @throws PacificaError when a part can not be had
  */
-export async function buildHouse({ config, log, services: names, signal }: HouseOptions): Promise<House> {
-  await makeFolders(config, names);
+export async function buildHouse({ config, log, services: names, works, signal }: HouseOptions): Promise<House> {
+  // a kind of jobs is named as the service that puts them
+  const parted = (kind: JobKind): boolean => names.includes(kind) || works.includes(kind);
+  await makeFolders(config, jobKinds.filter(parted));
   const database = await openDatabase(config, log, signal);
   const closing: (() => Promise<void>)[] = [() => database.close()];
   const closeAll = async (): Promise<void> => {
@@ -100,7 +108,8 @@ export async function buildHouse({ config, log, services: names, signal }: House
       );
     }
     if (names.includes('catalog')) apps.set('catalog', buildCatalogApp(parts));
-    if (names.some((name) => name === 'cart' || name === 'ingest' || name === 'proxy')) {
+    let jobs: Jobs | undefined;
+    if (names.includes('proxy') || jobKinds.some(parted)) {
       // what the site names, else the storage itself
       const { url } = config.archiveinterface;
       const archive = url === '' ? localArchive() : keep('archiveinterface', openRemoteArchive(config, url));
@@ -112,25 +121,28 @@ export async function buildHouse({ config, log, services: names, signal }: House
         if (itsArchive !== archive) closing.push(() => itsArchive.close());
         apps.set('proxy', buildProxyApp(parts, itsArchive));
       }
-      const handlers = new Map<JobKind, JobHandler>();
-      if (names.includes('cart') || names.includes('ingest')) {
-        const jobs = await openJobs(config, log, database, { handlers, work: true });
-        closing.push(() => jobs.stop());
-        checks.push({ name: 'jobs', check: () => jobs.health() });
-        background.jobs = jobs;
-        if (names.includes('cart')) {
-          const service = buildCarts(parts, archive, jobs);
+      if (jobKinds.some(parted)) {
+        const handlers = new Map<JobKind, JobHandler>();
+        const queue = await openJobs(parts, works.length > 0 ? handlers : undefined);
+        jobs = queue;
+        closing.push(() => queue.stop());
+        checks.push({ name: 'jobs', check: () => queue.health() });
+        background.jobs = queue;
+        if (parted('cart')) {
+          const service = buildCarts(parts, archive, queue);
           closing.push(() => service.close());
-          handlers.set('cart', service.handler);
+          if (works.includes('cart')) handlers.set('cart', service.handler);
           background.sweeps.push(() => service.sweep());
-          apps.set('cart', cartApp(appOptions(parts, 'cart'), { service, bodyLimit: CART_BODY_LIMIT }));
+          if (names.includes('cart'))
+            apps.set('cart', cartApp(appOptions(parts, 'cart'), { service, bodyLimit: CART_BODY_LIMIT }));
         }
-        if (names.includes('ingest')) {
-          const service = buildIngest(parts, archive, jobs);
-          handlers.set('ingest', service.handler);
+        if (parted('ingest')) {
+          const service = buildIngest(parts, archive, queue);
+          if (works.includes('ingest')) handlers.set('ingest', service.handler);
           background.sweeps.push(() => service.sweep());
           const { auth_header: authHeader, default_user: defaultUser } = config.ingest;
-          apps.set('ingest', ingestApp(appOptions(parts, 'ingest'), { service, authHeader, defaultUser }));
+          if (names.includes('ingest'))
+            apps.set('ingest', ingestApp(appOptions(parts, 'ingest'), { service, authHeader, defaultUser }));
         }
       }
     }
@@ -141,6 +153,7 @@ export async function buildHouse({ config, log, services: names, signal }: House
         return listenerOf(app);
       },
       checks,
+      metrics: () => (jobs === undefined ? [] : jobMetrics(jobs)),
       start: () => background.start(),
       handBack: () => background.stop(),
       close: async () => {
@@ -154,23 +167,28 @@ export async function buildHouse({ config, log, services: names, signal }: House
   }
 }
 
-/** Ingest as an administrator's command has it: beside the daemons, which do the work. */
-export interface IngestAdmin {
-  readonly service: IngestService;
+/** What admin commands work with beside daemons that run: the services themselves, nothing in the background. */
+export interface Tools {
+  readonly jobs: Jobs;
+  readonly carts: CartService;
+  readonly ingest: IngestService;
   close(): Promise<void>;
 }
 
 /**
- * Opens ingest on the configured database, archive and queue, which are there already.
- * @throws PacificaError when a part can not be had
+ * Opens what a site has, on the machine that it is on.
+ * @throws PacificaError `not-found` when there is no database yet, and others when a part can not be had
  */
-export async function openIngest({ config, log }: Pick<HouseOptions, 'config' | 'log'>): Promise<IngestAdmin> {
-  const database = await Database.open(config.database.url, { create: false });
-  const closing: (() => Promise<void>)[] = [() => database.close()];
+export async function openTools(config: Config): Promise<Tools> {
+  // what matters is thrown
+  const log = pino({ level: 'silent' });
+  const closing: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     for (const one of closing.splice(0).toReversed()) await one();
   };
   try {
+    const database = await Database.open(config.database.url, { create: false });
+    closing.push(() => database.close());
     await requireSchema(database);
     const catalog = await openCatalog(config, database, log);
     closing.push(() => catalog.close());
@@ -178,9 +196,11 @@ export async function openIngest({ config, log }: Pick<HouseOptions, 'config' | 
     const { url } = config.archiveinterface;
     const archive = url === '' ? openLocalArchive(parts) : openRemoteArchive(config, url);
     closing.push(() => archive.close());
-    const jobs = await openJobs(config, log, database, { handlers: new Map(), work: false });
+    const jobs = await openJobs(parts);
     closing.push(() => jobs.stop());
-    return { service: buildIngest(parts, archive, jobs), close };
+    const carts = buildCarts(parts, archive, jobs);
+    closing.push(() => carts.close());
+    return { jobs, carts, ingest: buildIngest(parts, archive, jobs), close };
   } catch (error) {
     await close();
     throw error;
@@ -207,8 +227,9 @@ class Background {
   }
 
   async start(): Promise<void> {
-    await this.jobs?.start();
+    // first: a job that runs meanwhile would end between the look at its row and the asking for it
     await this.#sweep();
+    await this.jobs?.start();
     this.#timer = setInterval(() => {
       this.#sweeping ??= this.#sweep().finally(() => (this.#sweeping = undefined));
     }, SWEEP_INTERVAL);
@@ -232,10 +253,10 @@ class Background {
 }
 
 /** Makes the folders that the services write to: what is wrong with one is said at the start, not at the first upload. */
-async function makeFolders({ data, cartd, ingest }: Config, names: readonly ServiceName[]): Promise<void> {
+async function makeFolders({ data, cartd, ingest }: Config, kinds: readonly JobKind[]): Promise<void> {
   const folders = [data.dir];
-  if (names.includes('cart')) folders.push(cartd.volume_path);
-  if (names.includes('ingest')) folders.push(ingest.volume_path);
+  if (kinds.includes('cart')) folders.push(cartd.volume_path);
+  if (kinds.includes('ingest')) folders.push(ingest.volume_path);
   for (const folder of folders) {
     try {
       await mkdir(folder, { recursive: true });
@@ -312,21 +333,23 @@ function openRemoteArchive(
   return new RemoteArchive({ url, spool: join(ingest.volume_path, 'spool'), ...options });
 }
 
+/** @param handlers of the kinds that this process works on, to be filled before the work begins; none to only put jobs */
 async function openJobs(
-  { jobs, database: { connect_attempts: connectAttempts, connect_wait: connectWait } }: Config,
-  log: Logger,
-  database: Database,
-  { handlers, work }: { handlers: ReadonlyMap<JobKind, JobHandler>; work: boolean },
+  { config: { jobs, database: connection }, log, database }: Omit<Parts, 'catalog'>,
+  handlers?: ReadonlyMap<JobKind, JobHandler>,
 ): Promise<Jobs> {
+  const { concurrency, cart_concurrency: cart, ingest_concurrency: ingest } = jobs;
   return openJobQueue({
     database,
     url: jobs.url,
-    handlers,
+    handlers: handlers ?? new Map(),
+    work: handlers !== undefined,
     lockLifetimeMs: jobs.lock_lifetime * 1000,
-    concurrency: jobs.concurrency,
-    connectAttempts,
-    connectWait: connectWait * 1000,
-    work,
+    concurrency,
+    concurrencyOf: { ...(cart > 0 && { cart }), ...(ingest > 0 && { ingest }) },
+    keepFinishedMs: jobs.keep_finished * 1000,
+    connectAttempts: connection.connect_attempts,
+    connectWait: connection.connect_wait * 1000,
     log,
   });
 }

@@ -5,11 +5,11 @@ import type { Logger } from 'pino';
 import type { Archive } from '../archive/archive.js';
 import { messageOf, mayPass, PacificaError, wrapSystemError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
-import type { JobHandler, JobQueue, JobRun } from '../lib/job-queue.js';
+import type { JobHandler, JobQueue, JobRetries, JobRows, JobRun } from '../lib/job-queue.js';
 import { Lru } from '../lib/lru.js';
 import type { RandomReader } from '../lib/random-reader.js';
 import { TarLayout } from '../lib/tar/layout.js';
-import type { Cart, CartFile, CartTables, ClaimedCart } from '../storage/database/carts.js';
+import { type Cart, type CartFile, type CartTables, type ClaimedCart, UNFINISHED } from '../storage/database/carts.js';
 import { CartFolders } from './folders.js';
 import { Leases } from './leases.js';
 import { Links } from './links.js';
@@ -126,6 +126,41 @@ export class CartService {
     return this.#tables.find(parseCartUid(uid));
   }
 
+  /**
+   * Where an unfinished cart stands that waits for its next try.
+   * @returns undefined when it does not, and when the queue can not tell now: it is an extra
+   */
+  async retries({ id, status }: Cart): Promise<JobRetries | undefined> {
+    if (!UNFINISHED.includes(status)) return undefined;
+    try {
+      return await this.#queue.retries('cart', String(id));
+    } catch (error) {
+      this.#log.warn({ cart: id, err: error }, 'can not ask the queue about a cart');
+      return undefined;
+    }
+  }
+
+  /** Carts as an admin of the queue sees them. */
+  readonly rows: JobRows = {
+    cancel: async (id, reason) => {
+      const { status } = await this.#byId(id);
+      if (await this.#tables.cancel(Number(id), oneLine(reason))) return false;
+      throw new PacificaError('precondition', `cart job ${id} can not be cancelled, the cart has ended (${status})`);
+    },
+    reopen: async (id) => {
+      const cart = await this.#byId(id);
+      if (cart.status === 'error') await this.mend(cart);
+      return cart.status !== 'ready';
+    },
+  };
+
+  /** @throws PacificaError `not-found` */
+  async #byId(id: string): Promise<Cart> {
+    const cart = await this.#tables.get(Number(id));
+    if (cart?.deleted !== null) throw new PacificaError('not-found', `there is no cart ${id}`);
+    return cart;
+  }
+
   /** @returns the failed files of a cart, in the order of its tar */
   async *failures({ id }: Cart): AsyncGenerator<CartFile> {
     for (let from = 0; ;) {
@@ -209,7 +244,7 @@ export class CartService {
    * @throws PacificaError `not-found` when it was deleted meanwhile
    */
   async mend(cart: Cart): Promise<number> {
-    if (!['ready', 'error'].includes(cart.status)) {
+    if (UNFINISHED.includes(cart.status)) {
       await this.#queue.add('cart', String(cart.id));
       return 0;
     }
@@ -280,10 +315,11 @@ export class CartService {
     for (;;) {
       const carts = await this.#tables.stalled(before);
       if (carts.length === 0) return;
-      for (const { id } of carts) {
-        await this.#queue.add('cart', String(id));
-        await this.#tables.touch(id);
-      }
+      await this.#queue.ensure(
+        'cart',
+        carts.map(({ id }) => String(id)),
+      );
+      for (const { id } of carts) await this.#tables.touch(id);
     }
   }
 

@@ -1,6 +1,5 @@
-import { type Logger, pino } from 'pino';
 import type { IngestService } from '../ingest/service.js';
-import { openIngest } from '../wiring.js';
+import { openTools } from '../wiring.js';
 import { BaseCommand } from './base-command.js';
 import { EXIT } from './exit-codes.js';
 import { dataDirFlag } from './serve-flags.js';
@@ -15,13 +14,11 @@ export abstract class IngestAdminCommand extends BaseCommand {
     work: (service: IngestService) => Promise<void>,
   ): Promise<void> {
     const config = await this.configuration(flags, { 'data-dir': 'data.dir' });
-    // what is worth knowing is the command's own output
-    const log: Logger = pino({ level: 'silent' });
-    const ingest = await openIngest({ config, log });
+    const tools = await openTools(config);
     try {
-      await work(ingest.service);
+      await work(tools.ingest);
     } finally {
-      await ingest.close();
+      await tools.close();
     }
     // timers that libraries leave behind are no reason to stay
     this.exit(EXIT.done);

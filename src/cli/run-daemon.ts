@@ -4,6 +4,7 @@ import { adminApp } from '../daemon/admin.js';
 import { listenerOf } from '../daemon/app.js';
 import { isLoopback, Listener } from '../daemon/listener.js';
 import { PacificaError } from '../lib/errors.js';
+import type { JobKind } from '../lib/job-queue.js';
 import { version } from '../lib/version.js';
 import { buildHouse, type ServiceName } from '../wiring.js';
 
@@ -11,7 +12,9 @@ export interface DaemonOptions {
   readonly config: Config;
   /** services to run, with the port of each; 0 takes a free one */
   readonly ports: ReadonlyMap<ServiceName, number>;
-  /** port of the health checks; none when absent */
+  /** kinds of jobs to run */
+  readonly works: readonly JobKind[];
+  /** port of health checks and metrics; none when absent */
   readonly adminPort: number | undefined;
   readonly host: string;
   /** allow an address that other machines can reach, although there is no access control */
@@ -25,8 +28,10 @@ export interface DaemonOptions {
  * Logs go to stderr as JSON lines, the ready event to stdout. A second signal does not wait any longer.
  * @throws PacificaError when it can not start
  */
-export async function runDaemon({ config, ports, adminPort, host, insecure, json }: DaemonOptions): Promise<void> {
-  if (!isLoopback(host) && !insecure) {
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const { config, ports, works, adminPort, host, insecure, json } = options;
+  const listens = ports.size > 0 || adminPort !== undefined;
+  if (listens && !isLoopback(host) && !insecure) {
     throw new PacificaError(
       'forbidden',
       `${host} can be reached by other machines, and there is no access control yet`,
@@ -48,12 +53,12 @@ export async function runDaemon({ config, ports, adminPort, host, insecure, json
   const listener = new Listener(log);
   let house: Awaited<ReturnType<typeof buildHouse>> | undefined;
   try {
-    house = await buildHouse({ config, log, services: [...ports.keys()], signal: stop.signal });
+    house = await buildHouse({ config, log, services: [...ports.keys()], works, signal: stop.signal });
     const urls: Record<string, string> = {};
     for (const [service, port] of ports)
       urls[service] = await listener.listen(service, house.handler(service), host, port);
     if (adminPort !== undefined) {
-      const app = adminApp({ service: 'admin', log, debug: config.serve.debug }, { checks: house.checks });
+      const app = adminApp({ service: 'admin', log, debug: config.serve.debug }, house);
       urls.admin = await listener.listen('admin', listenerOf(app), host, adminPort);
     }
     stop.signal.throwIfAborted();

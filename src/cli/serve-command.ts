@@ -1,4 +1,5 @@
 import type { SettingName } from '../config/load.js';
+import type { JobKind } from '../lib/job-queue.js';
 import type { ServiceName } from '../wiring.js';
 import { BaseCommand } from './base-command.js';
 import { EXIT } from './exit-codes.js';
@@ -16,11 +17,14 @@ export interface ServeFlags {
 export abstract class ServeCommand extends BaseCommand {
   static override flags = singleServiceFlags;
 
-  /** @param settings flags of this service alone, by the setting that they stand for */
+  /**
+   * @param works kinds of jobs that it runs
+   * @param settings flags of this service alone, by the setting that they stand for
+   */
   protected async serve(
     service: ServiceName,
     flags: ServeFlags & Readonly<Record<string, unknown>>,
-    settings: Readonly<Record<string, SettingName>> = {},
+    { works = [], settings = {} }: { works?: JobKind[]; settings?: Readonly<Record<string, SettingName>> } = {},
   ): Promise<void> {
     const config = await this.configuration(flags, {
       'data-dir': 'data.dir',
@@ -31,6 +35,7 @@ export abstract class ServeCommand extends BaseCommand {
     await runDaemon({
       config,
       ports: new Map([[service, config.serve[`${service}_port`]]]),
+      works,
       adminPort: flags['admin-port'],
       host: config.serve.host,
       insecure: flags.insecure,

@@ -8,8 +8,13 @@ export const dataDirFlag = {
 /** Flags of every daemon. */
 export const daemonFlags = {
   ...dataDirFlag,
-  'admin-port': Flags.integer({ summary: 'Port for health checks', min: 0, max: 65535, helpValue: 'PORT' }),
+  'admin-port': Flags.integer({ summary: 'Port for health checks and metrics', min: 0, max: 65535, helpValue: 'PORT' }),
   insecure: Flags.boolean({ summary: 'Allow an address that other machines can reach' }),
+};
+
+/** Flag of a daemon that runs jobs beside its requests. */
+export const noWorkerFlag = {
+  'no-worker': Flags.boolean({ summary: 'Run no jobs: they are left to "pacifica worker"' }),
 };
 
 /** Flags of a daemon of one service, with the short forms of the originals' commands. */

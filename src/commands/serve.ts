@@ -2,7 +2,8 @@ import { Flags } from '@oclif/core';
 import { BaseCommand } from '../cli/base-command.js';
 import { EXIT } from '../cli/exit-codes.js';
 import { runDaemon } from '../cli/run-daemon.js';
-import { daemonFlags } from '../cli/serve-flags.js';
+import { daemonFlags, noWorkerFlag } from '../cli/serve-flags.js';
+import { jobKinds } from '../lib/job-queue.js';
 import { services } from '../wiring.js';
 
 const port = (service: string) =>
@@ -18,6 +19,7 @@ It runs until SIGTERM or Ctrl-C, and then lets running requests finish and hands
   ];
   static override flags = {
     ...daemonFlags,
+    ...noWorkerFlag,
     host: Flags.string({ summary: 'Address to listen on', helpValue: 'HOST' }),
     'archive-port': port('the archive interface'),
     'cart-port': port('the cart service'),
@@ -41,6 +43,7 @@ It runs until SIGTERM or Ctrl-C, and then lets running requests finish and hands
     await runDaemon({
       config,
       ports: new Map(services.map((service) => [service, config.serve[`${service}_port`]])),
+      works: flags['no-worker'] ? [] : jobKinds,
       adminPort: config.serve.admin_port,
       host: config.serve.host,
       insecure: flags.insecure,

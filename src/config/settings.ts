@@ -165,7 +165,18 @@ export const settings = {
       secret: true,
     }),
     lock_lifetime: setting(number(1), 10, 'Seconds after which the jobs of a worker that died are taken over.'),
-    concurrency: setting(integer(1, 64), 4, 'Jobs of one kind that one process runs at a time.'),
+    concurrency: setting(
+      integer(1, 64),
+      4,
+      'Jobs of one kind that one process runs at a time. A long one holds up no others as long as it is more than 1.',
+    ),
+    cart_concurrency: setting(integer(0, 64), 0, 'The same for carts alone; 0 is as concurrency says.'),
+    ingest_concurrency: setting(integer(0, 64), 0, 'The same for ingests alone; 0 is as concurrency says.'),
+    keep_finished: setting(
+      number(0),
+      86_400,
+      'Seconds that finished jobs are kept for "pacifica jobs" to show; 0 removes those that ended well at once.',
+    ),
   },
   log: {
     level: setting(

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import Router from '@koa/router';
 import type Koa from 'koa';
 import { messageOf, PacificaError } from '../lib/errors.js';
+import { type Metric, metricsText } from '../lib/metric.js';
 import { version } from '../lib/version.js';
 import { type AppOptions, createApp } from './app.js';
 
@@ -14,11 +15,17 @@ export interface HealthCheck {
 /** ms that a part gets to say how it is */
 const PATIENCE = 5000;
 
+export interface AdminAppParts {
+  readonly checks: readonly HealthCheck[];
+  /** @returns what is counted, as of now */
+  readonly metrics: () => readonly Metric[];
+}
+
 /**
  * The admin port: `GET /health/live` is 200 as long as the process answers at all; `GET /health/ready` is 200 when
- * every part works and the daemon takes requests, else 503. Both say which part is how.
+ * every part works and the daemon takes requests, else 503, and says which part is how. `GET /metrics` is for Prometheus.
  */
-export function adminApp(options: AppOptions, { checks }: { checks: readonly HealthCheck[] }): Koa {
+export function adminApp(options: AppOptions, { checks, metrics }: AdminAppParts): Koa {
   const router = new Router();
   router.get('/health/live', (ctx) => {
     ctx.body = { status: 'live', pid: process.pid, version };
@@ -37,6 +44,10 @@ export function adminApp(options: AppOptions, { checks }: { checks: readonly Hea
     const ready = results.every(([, result]) => result === 'ok');
     ctx.status = ready ? 200 : 503;
     ctx.body = { status: ready ? 'ready' : 'not ready', checks: Object.fromEntries(results) };
+  });
+  router.get('/metrics', (ctx) => {
+    ctx.set('Content-Type', 'text/plain; version=0.0.4; charset=utf-8');
+    ctx.body = metricsText(metrics());
   });
   const app = createApp(options);
   app.use(router.routes());

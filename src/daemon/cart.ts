@@ -5,6 +5,7 @@ import { manifestLine } from '../cart/manifest.js';
 import { oneLine } from '../cart/message.js';
 import type { CartDownload, CartService } from '../cart/service.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
+import type { JobRetries } from '../lib/job-queue.js';
 import { version } from '../lib/version.js';
 import type { Cart, CartFile, CartStatus } from '../storage/database/carts.js';
 import { answerFile } from './answer-file.js';
@@ -85,7 +86,8 @@ export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppPart
   router.get('/:uid/status', async (ctx) => {
     const cart = await service.find(ctx.params.uid ?? '');
     if (cart === undefined) throw new HttpError(404, GONE);
-    await sendText(ctx, 'application/json', statusText(cart, service.failures(cart)));
+    const text = statusText(cart, await service.retries(cart), service.failures(cart));
+    await sendText(ctx, 'application/json', text);
   });
 
   router.get('/:uid/manifest', async (ctx) => {
@@ -159,7 +161,11 @@ function progressHeaders({ filesReady, filesTotal, bytesReady, bytesTotal }: Car
   };
 }
 
-async function* statusText(cart: Cart, failures: AsyncIterable<CartFile>): AsyncGenerator<string> {
+async function* statusText(
+  cart: Cart,
+  retries: JobRetries | undefined,
+  failures: AsyncIterable<CartFile>,
+): AsyncGenerator<string> {
   const { uid, status, message, bundle, created, updated, ready, downloaded } = cart;
   const head = {
     uid,
@@ -172,6 +178,8 @@ async function* statusText(cart: Cart, failures: AsyncIterable<CartFile>): Async
     downloaded: time(downloaded),
     files: { total: cart.filesTotal, ready: cart.filesReady },
     bytes: { total: cart.bytesTotal, ready: cart.bytesReady },
+    tries: retries?.tries ?? 0,
+    nextTry: retries?.next?.toISOString() ?? null,
   };
   yield `${JSON.stringify(head).slice(0, -1)},"failures":[`;
   let separator = '';

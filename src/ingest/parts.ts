@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Archive } from '../archive/archive.js';
 import type { Catalog } from '../catalog/catalog.js';
 import type { HashType } from '../lib/digest.js';
-import type { JobKind, JobQueue } from '../lib/job-queue.js';
+import type { JobQueue } from '../lib/job-queue.js';
 import type { IngestJobs } from '../storage/database/ingest-jobs.js';
 import type { MetadataSpool } from './spool.js';
 
@@ -23,18 +23,12 @@ export interface IngestSettings {
   readonly stuckAfter: number;
 }
 
-/** The queue, as ingest needs it. */
-export interface IngestQueue extends JobQueue {
-  /** Sees to it that each id has a job that waits or runs; those that have one are left alone. */
-  ensure(kind: JobKind, ids: readonly string[]): Promise<void>;
-}
-
 /** What ingest works with. */
 export interface IngestParts {
   readonly store: IngestJobs;
   readonly archive: Archive;
   readonly catalog: Catalog;
-  readonly queue: IngestQueue;
+  readonly queue: JobQueue;
   readonly spool: MetadataSpool;
   readonly settings: IngestSettings;
   readonly log: Logger;

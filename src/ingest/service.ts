@@ -1,6 +1,6 @@
 import { PacificaError } from '../lib/errors.js';
-import type { JobHandler } from '../lib/job-queue.js';
-import type { IngestJob } from '../storage/database/ingest-jobs.js';
+import type { JobHandler, JobRetries, JobRows } from '../lib/job-queue.js';
+import type { IngestJob, IngestPhase } from '../storage/database/ingest-jobs.js';
 import { Claim, newRun } from './claim.js';
 import { enqueue } from './open-job.js';
 import type { IngestParts } from './parts.js';
@@ -47,8 +47,10 @@ export class IngestService {
   readonly #parts: IngestParts;
   readonly #sweeper: Sweeper;
 
-  constructor({ folder, ...parts }: IngestServiceOptions) {
-    this.#parts = { ...parts, spool: new MetadataSpool(folder) };
+  constructor({ folder, log, ...parts }: IngestServiceOptions) {
+    // a job is named as the queue's own lines name it: its kind, and its id as text
+    const named = log.child({ kind: 'ingest' }, { serializers: { job: String } });
+    this.#parts = { ...parts, log: named, spool: new MetadataSpool(folder) };
     this.handler = ingestHandler(this.#parts);
     this.#sweeper = new Sweeper(this.#parts);
   }
@@ -76,7 +78,19 @@ export class IngestService {
 
   /** @throws PacificaError `not-found` */
   async state(jobId: number): Promise<StateRecord> {
-    return this.#record(await this.job(jobId));
+    const job = await this.job(jobId);
+    return this.#record(job, await this.#retries(job));
+  }
+
+  /** Where a job stands that waits for something. It is an extra: what the row says is told without it, too. */
+  async #retries({ id, complete, exception }: IngestJob): Promise<JobRetries | undefined> {
+    if (complete || exception === '') return undefined;
+    try {
+      return await this.#parts.queue.retries('ingest', String(id));
+    } catch (error) {
+      this.#parts.log.warn({ job: id, err: error }, 'can not ask the queue about the ingest job');
+      return undefined;
+    }
   }
 
   /** @throws PacificaError `not-found`, in the words of the original (wire.md, ingest part) */
@@ -143,6 +157,20 @@ export class IngestService {
     return this.state(jobId);
   }
 
+  /** Jobs as an admin of the queue sees them. */
+  readonly rows: JobRows = {
+    cancel: async (id, reason) => {
+      const { phase } = await this.job(Number(id));
+      if (await this.#parts.store.cancel(Number(id), reason)) return true;
+      throw new PacificaError('precondition', `ingest job ${id} can not be cancelled, ${WHY_NOT[phase]}`);
+    },
+    reopen: async (id) => {
+      const { phase } = await this.job(Number(id));
+      if (phase === 'failed') await this.retry(Number(id));
+      return phase !== 'done' && phase !== 'receiving';
+    },
+  };
+
   /**
    * Removes the data that failed jobs have kept.
    * @param before ms since 1970: only of jobs that failed earlier; by default of those whose time is up
@@ -171,10 +199,21 @@ export class IngestService {
     await this.#sweeper.sweep();
   }
 
-  #record(job: IngestJob): StateRecord {
-    return stateRecord(job, this.#parts.settings.stuckAfter);
+  #record(job: IngestJob, retries?: JobRetries): StateRecord {
+    return stateRecord(job, this.#parts.settings.stuckAfter, retries);
   }
 }
+
+/** Why a job in each phase is not, or no more, to be cancelled. */
+const WHY_NOT: Record<IngestPhase, string> = {
+  receiving: 'it has just come in',
+  queued: 'it is being recorded by now',
+  recording: 'its files are in the archive and their metadata is being recorded',
+  finishing: 'all of it is archived and recorded',
+  done: 'it has ended well',
+  failing: 'it has failed',
+  failed: 'it has failed',
+};
 
 function noRetry({ id, state, phase }: IngestJob): PacificaError {
   if (phase === 'failed') {

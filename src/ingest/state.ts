@@ -1,3 +1,4 @@
+import type { JobRetries } from '../lib/job-queue.js';
 import type { IngestJob } from '../storage/database/ingest-jobs.js';
 
 /** The tasks of a job, in their order (wire.md, ingest part). A move has `move files` where an upload has `ingest files`. */
@@ -40,10 +41,17 @@ export interface StateRecord {
   updated: string;
   created: string;
   exception: string;
+  /** of a job that waits for its next try, beyond the original's record: tries so far */
+  tries?: number;
+  /** when it is tried again, UTC; absent while it is being tried */
+  next_try?: string;
 }
 
-/** @param stuckAfter ms without progress after which a job is told to be stuck */
-export function stateRecord(job: IngestJob, stuckAfter: number): StateRecord {
+/**
+ * @param stuckAfter ms without progress after which a job is told to be stuck
+ * @param retries of a job that waits for its next try
+ */
+export function stateRecord(job: IngestJob, stuckAfter: number, retries?: JobRetries): StateRecord {
   return {
     job_id: job.id,
     state: job.state,
@@ -53,6 +61,8 @@ export function stateRecord(job: IngestJob, stuckAfter: number): StateRecord {
     updated: pythonTime(job.updated),
     created: pythonTime(job.created),
     exception: isStuck(job, stuckAfter) ? stuckText(job) : job.exception,
+    ...(retries !== undefined && { tries: retries.tries }),
+    ...(retries?.next !== undefined && { next_try: pythonTime(retries.next.getTime()) }),
   };
 }
 

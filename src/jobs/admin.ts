@@ -1,5 +1,6 @@
 import type { JobWithState } from 'agenda';
 import { PacificaError } from '../lib/errors.js';
+import type { JobKind, JobRows } from '../lib/job-queue.js';
 import type { QueueBackend } from './backend.js';
 import type { JobData } from './store.js';
 
@@ -10,7 +11,8 @@ import type { JobData } from './store.js';
  * - `failed`: the last run failed; it is tried again at `nextRunAt` if there is one
  * - `completed`: done, and kept to be looked at
  */
-export type JobState = 'queued' | 'scheduled' | 'running' | 'failed' | 'completed';
+export const jobStates = ['queued', 'scheduled', 'running', 'failed', 'completed'] as const;
+export type JobState = (typeof jobStates)[number];
 
 /** What an admin sees of a job. */
 export interface JobView {
@@ -36,12 +38,18 @@ export interface JobListOptions {
   readonly skip?: number;
 }
 
+/** What an admin who cancels a job is taken to have said. */
+const CANCELLED = 'cancelled by an admin';
+
 /** Looking into the queue, and meddling with it, from outside. */
 export class JobAdmin {
   readonly #backend: QueueBackend;
+  readonly #add: (kind: JobKind, id: string) => Promise<void>;
 
-  constructor(backend: QueueBackend) {
+  /** @param add puts a job, to run now */
+  constructor(backend: QueueBackend, add: (kind: JobKind, id: string) => Promise<void>) {
     this.#backend = backend;
+    this.#add = add;
   }
 
   /** @returns jobs in order of their times, and how many there are in all */
@@ -52,26 +60,55 @@ export class JobAdmin {
   }
 
   /** @throws PacificaError `not-found` */
-  async show(kind: string, id: string): Promise<JobView> {
+  async show(kind: JobKind, id: string): Promise<JobView> {
+    const job = await this.#find(kind, id);
+    if (job === undefined) throw missing(kind, id);
+    return job;
+  }
+
+  async #find(kind: JobKind, id: string): Promise<JobView | undefined> {
     const { jobs } = await this.#backend.repository.queryJobs({ id: this.#backend.store.idOf(kind, id) });
-    if (jobs[0] === undefined) throw new PacificaError('not-found', `there is no ${kind} job ${id}`);
-    return viewOf(jobs[0]);
+    return jobs[0] === undefined ? undefined : viewOf(jobs[0]);
   }
 
   /**
-   * Takes a job out of the queue; one that runs is told to leave when it renews its lock. The row that it is about stays
-   * as it is, and gets a job again when a daemon starts and finds it unfinished.
-   * @throws PacificaError `not-found`
+   * Runs a job now that waits for its next try, or has failed for good.
+   * @param rows what it is about
+   * @throws PacificaError `not-found`; `precondition` when it runs already, or there is nothing to try again
    */
-  async cancel(kind: string, id: string): Promise<void> {
-    const removed = await this.#backend.repository.removeJobs({ id: this.#backend.store.idOf(kind, id) });
-    if (removed === 0) throw new PacificaError('not-found', `there is no ${kind} job ${id}`);
+  async retry(kind: JobKind, id: string, rows: JobRows): Promise<void> {
+    if ((await this.#find(kind, id))?.state === 'running') {
+      throw new PacificaError('precondition', `${kind} job ${id} runs now`, {
+        hint: `see how it ends with "pacifica jobs show ${kind} ${id}"`,
+      });
+    }
+    if (!(await rows.reopen(id))) {
+      throw new PacificaError('precondition', `${kind} job ${id} has ended well, there is nothing to try again`);
+    }
+    await this.#add(kind, id);
+  }
+
+  /**
+   * Ends the work that a job is about, as failed; a run of it is told to leave. The job is removed, or runs once more to
+   * take back what became visible.
+   * @param rows what it is about
+   * @throws PacificaError `not-found`; `precondition` when it has ended, or is too far to be taken back
+   */
+  async cancel(kind: JobKind, id: string, rows: JobRows): Promise<void> {
+    if (await rows.cancel(id, CANCELLED)) await this.#add(kind, id);
+    else await this.#backend.repository.removeJobs({ id: this.#backend.store.idOf(kind, id) });
   }
 
   /** Removes what finished before a time, well or badly. @returns how many */
   async purge(before: Date): Promise<number> {
     return this.#backend.store.removeFinished(before);
   }
+}
+
+function missing(kind: string, id: string): PacificaError {
+  return new PacificaError('not-found', `there is no ${kind} job ${id}`, {
+    hint: 'finished jobs are removed after a time',
+  });
 }
 
 function viewOf(job: JobWithState): JobView {

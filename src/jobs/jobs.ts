@@ -5,7 +5,7 @@ import { Agenda, type Job, type JobNotification, toJobId } from 'agenda';
 import type { Logger } from 'pino';
 import { backoff } from '../lib/backoff.js';
 import { mayPass, messageOf, PacificaError } from '../lib/errors.js';
-import type { JobHandler, JobKind, JobQueue } from '../lib/job-queue.js';
+import type { JobHandler, JobKind, JobQueue, JobRetries } from '../lib/job-queue.js';
 import type { Database } from '../storage/database/database.js';
 import { JobAdmin } from './admin.js';
 import { backendFor, type QueueBackend } from './backend.js';
@@ -20,6 +20,9 @@ const RETRY = { first: 1000, longest: 300_000 };
 
 /** ms that a health check waits for the backend */
 const HEALTH_TIMEOUT = 5000;
+
+/** ms that a handler gets to leave; what it writes after that is void, as that of a worker taken for dead */
+const STOP_TIMEOUT = 500;
 
 /** ms between two removals of finished jobs, at most */
 const TIDY_EVERY = 600_000;
@@ -40,7 +43,7 @@ export interface JobsOptions {
   readonly keepFinishedMs?: number;
   /** ms between two looks for jobs that nobody told of. Default: half of the lock's lifetime */
   readonly pollMs?: number;
-  /** ms that {@link Jobs.stop} waits for handlers to leave. Default: 5 s */
+  /** ms that {@link Jobs.stop} waits for handlers to leave. Default: half a second, so that others have the jobs within one */
   readonly stopTimeoutMs?: number;
   /** false: jobs are put here and run elsewhere */
   readonly work: boolean;
@@ -122,7 +125,7 @@ export class Jobs implements JobQueue {
   constructor(options: JobsOptions, backend: QueueBackend, faults: FaultLog) {
     this.#options = options;
     this.#backend = backend;
-    this.admin = new JobAdmin(backend);
+    this.admin = new JobAdmin(backend, (kind, id) => this.add(kind, id));
     this.#faults = faults;
     this.#log = options.log;
     this.#leases = new Leases({
@@ -155,12 +158,17 @@ export class Jobs implements JobQueue {
   }
 
   /**
-   * Sees to it that each id has a job that waits or runs: for rows that are not finished, when a daemon starts. Those
-   * that have one are left alone.
+   * Sees to it that each id has a job that waits or runs. Those that have one are left alone.
    * @throws PacificaError `unavailable` when the backend can not be reached
    */
   async ensure(kind: JobKind, ids: readonly string[]): Promise<void> {
     await this.#put(kind, ids, new Date(), true);
+  }
+
+  async retries(kind: JobKind, id: string): Promise<JobRetries | undefined> {
+    const job = await this.#backend.repository.getJobById(this.#backend.store.idOf(kind, id));
+    if (!job?.failCount) return undefined;
+    return { tries: job.failCount, next: job.lockedAt ? undefined : (job.nextRunAt ?? undefined) };
   }
 
   async #put(kind: JobKind, ids: readonly string[], at: Date, onlyIdle: boolean): Promise<void> {
@@ -286,9 +294,9 @@ export class Jobs implements JobQueue {
   async #watch(kind: JobKind, id: string, attempt: number, lease: Lease, running: Promise<void>): Promise<void> {
     const counts = this.#countsOf(kind);
     const started = performance.now();
-    const line = (): object => ({ job: kind, id, attempt, ms: Math.round(performance.now() - started) });
+    const line = (): object => ({ kind, job: id, attempt, ms: Math.round(performance.now() - started) });
     counts.started += 1;
-    this.#log.debug({ job: kind, id, attempt }, 'job starts');
+    this.#log.debug({ kind, job: id, attempt }, 'job starts');
     try {
       await running;
     } catch (error) {
@@ -346,12 +354,12 @@ export class Jobs implements JobQueue {
     const ended = new AbortController();
     await Promise.race([
       Promise.all(leases.map((lease) => lease.ended)),
-      sleep(this.#options.stopTimeoutMs ?? 5000, undefined, { signal: ended.signal }).catch(() => undefined),
+      sleep(this.#options.stopTimeoutMs ?? STOP_TIMEOUT, undefined, { signal: ended.signal }).catch(() => undefined),
     ]);
     ended.abort();
     await Promise.all(
       this.#leases.held.map(async (lease) => {
-        this.#log.warn({ job: lease.kind, queued: lease.id }, 'job does not stop, it is given back while it runs');
+        this.#log.warn({ kind: lease.kind, queued: lease.id }, 'job does not stop, it is given back while it runs');
         lease.handBack = true;
         await this.#leases.release(lease);
       }),

@@ -5,7 +5,8 @@
  */
 
 /** Kinds of work. Each has one handler. */
-export type JobKind = 'ingest' | 'cart' | 'cart-purge';
+export const jobKinds = ['ingest', 'cart'] as const;
+export type JobKind = (typeof jobKinds)[number];
 
 export interface JobQueue {
   /**
@@ -16,6 +17,23 @@ export interface JobQueue {
    * @param options.delay ms to wait before the first start
    */
   add(kind: JobKind, id: string, options?: { delay?: number }): Promise<void>;
+
+  /**
+   * Sees to it that each id has a job that waits or runs: for rows that are not finished and may have lost theirs.
+   * Those that have one are left alone. Any number of processes may ask at once, there is one job afterwards.
+   */
+  ensure(kind: JobKind, ids: readonly string[]): Promise<void>;
+
+  /** @returns undefined when the job has not failed since it was put, or there is none */
+  retries(kind: JobKind, id: string): Promise<JobRetries | undefined>;
+}
+
+/** Where a job stands that failed and is tried again. */
+export interface JobRetries {
+  /** tries that failed in a row */
+  readonly tries: number;
+  /** when it is tried again; undefined while it runs, and when it is not */
+  readonly next: Date | undefined;
 }
 
 /** What a handler is told about the run that it is. */
@@ -32,3 +50,21 @@ export interface JobRun {
  * a state of its own row before it returns.
  */
 export type JobHandler = (id: string, run: JobRun) => Promise<void>;
+
+/** The rows that jobs of one kind are about, for an admin who meddles with a job: the domain says what that means. */
+export interface JobRows {
+  /**
+   * Ends the work on a row as failed. What runs for it can change nothing any more.
+   * @param reason for whoever asks how the row is
+   * @returns whether the handler is to be called once more, to take back what became visible
+   * @throws PacificaError `not-found`; `precondition` when it has ended already, or is too far to be taken back
+   */
+  cancel(id: string, reason: string): Promise<boolean>;
+
+  /**
+   * Makes a row that has failed one that waits for work again; any other one is left as it is.
+   * @returns whether it waits for work now
+   * @throws PacificaError `not-found`; `invalid` when it has nothing left to work on
+   */
+  reopen(id: string): Promise<boolean>;
+}

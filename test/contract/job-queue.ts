@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { backendFor, type QueueBackend } from '../../src/jobs/backend.js';
 import { type Jobs, type JobsOptions, openJobQueue } from '../../src/jobs/jobs.js';
 import { PacificaError } from '../../src/lib/errors.js';
-import type { JobHandler, JobKind, JobRun } from '../../src/lib/job-queue.js';
+import type { JobHandler, JobKind, JobRows, JobRun } from '../../src/lib/job-queue.js';
 import { silent } from '../support/log.js';
 import { until } from '../support/until.js';
 import type { JobPlace } from './job-backend.js';
@@ -150,10 +150,10 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
       it('lets a handler put its own job for later', async () => {
         const { runs, handler } = recorder(async (id, { attempt }) => {
           expect(attempt).toBe(1);
-          if (runs.length < 3) await jobs.add('cart-purge', id, { delay: 100 });
+          if (runs.length < 3) await jobs.add('cart', id, { delay: 100 });
         });
-        const jobs: Jobs = await queue({ 'cart-purge': handler }, { keepFinishedMs: 0 });
-        await jobs.add('cart-purge', 'all');
+        const jobs: Jobs = await queue({ cart: handler }, { keepFinishedMs: 0 });
+        await jobs.add('cart', 'all');
         await until('three runs', async () => runs.length >= 3 && (await stored()) === 0, SOON);
         expect((runs[1]?.from ?? 0) - (runs[0]?.from ?? 0)).toBeGreaterThanOrEqual(100);
       });
@@ -433,13 +433,16 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
     });
 
     describe('for admins', () => {
-      it('lists, shows, tries again, cancels and purges', async () => {
+      /** Rows that are cancelled at once, and always want to be tried again. */
+      const rows: JobRows = { cancel: () => Promise.resolve(false), reopen: () => Promise.resolve(true) };
+
+      it('lists, shows and purges', async () => {
         const { runs, handler } = recorder(async (id, run) => {
           if (id === 'bad') throw new PacificaError('integrity', 'bad hash');
           if (id === 'away') throw new PacificaError('unavailable', 'away');
           if (id === 'long') await untilAborted(id, run);
         });
-        const jobs = await queue({ cart: handler }, { lockLifetimeMs: 900 });
+        const jobs = await queue({ cart: handler });
         for (const id of ['good', 'bad', 'away', 'long']) await jobs.add('cart', id);
         await jobs.add('cart', 'later', { delay: NEVER });
         await until('all runs', () => jobs.counts.get('cart')?.retried === 1 && runs.length >= 4, SOON);
@@ -457,17 +460,78 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
         expect(long).toMatchObject({ kind: 'cart', id: 'long', state: 'running', failures: 0, finishedAt: undefined });
         expect(long.worker).toContain(`:${process.pid}:`);
         expect(await admin.show('cart', 'later')).toMatchObject({ state: 'scheduled', startedAt: undefined });
-
-        await jobs.add('cart', 'bad');
-        await until('one more try', () => jobs.counts.get('cart')?.failed === 2, SOON);
-        await admin.cancel('cart', 'later');
-        await admin.cancel('cart', 'long');
-        await until('its leaving', () => runs.find(({ id }) => id === 'long')?.to !== undefined, SOON);
-        await expect(admin.show('cart', 'long')).rejects.toMatchObject({ code: 'not-found' });
-        await expect(admin.cancel('cart', 'long')).rejects.toMatchObject({ code: 'not-found' });
-        await until('the end', async () => (await admin.show('cart', 'bad')).state === 'failed');
+        await expect(admin.show('ingest', 'bad')).rejects.toMatchObject({ code: 'not-found' });
         expect(await admin.purge(new Date(0))).toBe(0);
         expect(await admin.purge(new Date(Date.now() + 1))).toBe(2);
+        expect(await stored()).toBe(3);
+      });
+
+      it('tries again at once what waits for its next try, and what has failed', async () => {
+        let away = true;
+        const { runs, handler } = recorder(async (id, { attempt }) => {
+          if (id === 'bad' && away) throw new PacificaError('integrity', 'bad hash');
+          // long waits come after many tries only
+          if (id === 'away' && away) throw new PacificaError('unavailable', `away ${attempt}`);
+        });
+        const jobs = await queue({ cart: handler });
+        await jobs.add('cart', 'bad');
+        await jobs.add('cart', 'away');
+        // the waits double: the fourth is 4 s at least
+        await until('a wait', async () => ((await jobs.retries('cart', 'away'))?.tries ?? 0) >= 4, 30_000);
+        const waits = await until('its next time', async () => (await jobs.retries('cart', 'away'))?.next);
+        away = false;
+        const front = await client();
+        await front.admin.retry('cart', 'away', rows);
+        await front.admin.retry('cart', 'bad', rows);
+        await until('both', () => jobs.counts.get('cart')?.succeeded === 2, SOON);
+        const last = runs.findLast(({ id }) => id === 'away');
+        expect(last?.from).toBeLessThan(waits.getTime());
+        expect(last?.attempt).toBeGreaterThan(4);
+        expect(await jobs.retries('cart', 'away')).toBeUndefined();
+        expect(await jobs.retries('cart', 'none')).toBeUndefined();
+      });
+
+      it('refuses to try again what runs, and what has ended well', async () => {
+        const door = gate();
+        const { runs, handler } = recorder(() => door.opens);
+        const jobs = await queue({ cart: handler });
+        await jobs.add('cart', '1');
+        await until('the start', () => runs.length >= 1, SOON);
+        await expect(jobs.admin.retry('cart', '1', rows)).rejects.toMatchObject({ code: 'precondition' });
+        door.open();
+        await until('the end', async () => (await jobs.admin.show('cart', '1')).state === 'completed');
+        const done: JobRows = { ...rows, reopen: () => Promise.resolve(false) };
+        await expect(jobs.admin.retry('cart', '1', done)).rejects.toMatchObject({ code: 'precondition' });
+        expectRuns(runs, 1);
+      });
+
+      it('cancels: a run leaves, its job is gone, or runs once more to take back what it did', async () => {
+        const cancelled: string[] = [];
+        const taken: JobRows = {
+          ...rows,
+          cancel: async (id, reason) => {
+            cancelled.push(`${id}: ${reason}`);
+            return id === 'undo';
+          },
+        };
+        const { runs, handler } = recorder(async (id, run) => {
+          if (!cancelled.some((one) => one.startsWith(id))) await untilAborted(id, run);
+        });
+        const jobs = await queue({ cart: handler }, { lockLifetimeMs: 900 });
+        await jobs.add('cart', 'long');
+        await jobs.add('cart', 'undo');
+        await jobs.add('cart', 'later', { delay: NEVER });
+        await until('both starts', () => runs.length >= 2, SOON);
+        const { admin } = await client();
+        await admin.cancel('cart', 'later', taken);
+        await admin.cancel('cart', 'long', taken);
+        await until('its leaving', () => runs.find(({ id }) => id === 'long')?.to !== undefined, SOON);
+        expect((await admin.list({})).jobs.map(({ id }) => id)).toEqual(['undo']);
+        await admin.cancel('cart', 'undo', taken);
+        expect(cancelled).toEqual(['later', 'long', 'undo'].map((id) => `${id}: cancelled by an admin`));
+        const refused: JobRows = { ...rows, cancel: () => Promise.reject(new PacificaError('precondition', 'no')) };
+        await expect(admin.cancel('cart', 'undo', refused)).rejects.toMatchObject({ code: 'precondition' });
+        expect(await stored()).toBe(1);
       });
     });
 

@@ -62,6 +62,6 @@ function startedJobs(log: string): string[] {
   return log
     .split('\n')
     .filter((line) => line.includes('"job starts"'))
-    .map((line) => JSON.parse(line) as { job: string; id: string })
-    .map(({ job, id }) => `${job} ${id}`);
+    .map((line) => JSON.parse(line) as { kind: string; job: string })
+    .map(({ kind, job }) => `${kind} ${job}`);
 }

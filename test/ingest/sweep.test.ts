@@ -115,6 +115,7 @@ describe('a job that nobody works on', () => {
       queue: {
         add: () => Promise.reject(new PacificaError('unavailable', 'the queue is down')),
         ensure: () => Promise.resolve(),
+        retries: () => Promise.resolve(undefined),
       },
     });
     const { record } = await broken.receive(piecesOf(bundle({ a: 'a' })), { user: 'root' });
@@ -184,8 +185,8 @@ describe('a job that makes no progress', () => {
     expect(state.exception).toMatch(/^stuck: no progress since 2\d{3}-[-0-9 :.]+ UTC; waiting: policy is down$/);
     expect((await patient.list({ limit: 1 }))[0]).toMatchObject({ record: { job_id: jobId }, stuck: true });
 
-    const lines: { job: number; msg: string }[] = [];
-    const stream = { write: (line: string) => lines.push(JSON.parse(line) as { job: number; msg: string }) };
+    const lines: { job: string; msg: string }[] = [];
+    const stream = { write: (line: string) => lines.push(JSON.parse(line) as { job: string; msg: string }) };
     const watching = site.another({
       settings: { ...INGEST_SETTINGS, stuckAfter: 60_000 },
       log: pino({ level: 'warn' }, stream),
@@ -193,7 +194,7 @@ describe('a job that makes no progress', () => {
     await watching.sweep();
     await watching.sweep();
     const told = lines.filter(({ msg }) => msg === 'this ingest job makes no progress');
-    expect(told).toMatchObject([{ job: jobId, exception: 'waiting: policy is down' }]);
+    expect(told).toMatchObject([{ kind: 'ingest', job: String(jobId), exception: 'waiting: policy is down' }]);
 
     await site.run(jobId);
     expect(await patient.state(jobId)).toMatchObject({ state: 'OK', complete: true, exception: '' });

@@ -70,8 +70,8 @@ it('logs how each run ends: what failed for good as an error, with its id', asyn
   });
   for (const id of ['good', 'bad', 'later']) await jobs.add('cart', id);
   const line = (id: string, msg: string): Promise<Record<string, unknown>> =>
-    until(msg, () => lines.find((one) => one.id === id && one.msg === msg));
-  expect(await line('good', 'job done')).toMatchObject({ level: 30, job: 'cart', attempt: 1 });
+    until(msg, () => lines.find((one) => one.job === id && one.msg === msg));
+  expect(await line('good', 'job done')).toMatchObject({ level: 30, kind: 'cart', attempt: 1 });
   const bad = await line('bad', 'job failed');
   expect(bad).toMatchObject({ level: 50, err: { message: 'the hash does not match' } });
   expect(await line('later', 'job failed, it will be tried again')).toMatchObject({ level: 40 });

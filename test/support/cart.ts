@@ -46,6 +46,14 @@ export class DirectQueue implements JobQueue {
     this.#running.add(running);
   }
 
+  async ensure(kind: JobKind, ids: readonly string[]): Promise<void> {
+    for (const id of ids) await this.add(kind, id);
+  }
+
+  async retries(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   async #run(id: string): Promise<void> {
     for (let attempt = 1; !this.#stop.signal.aborted; attempt += 1) {
       try {

@@ -7,11 +7,11 @@ import { LocalArchive } from '../../src/archive/local-archive.js';
 import type { Catalog } from '../../src/catalog/catalog.js';
 import { createCatalog } from '../../src/catalog/create.js';
 import { ingestApp } from '../../src/daemon/ingest.js';
-import type { IngestQueue, IngestSettings } from '../../src/ingest/parts.js';
+import type { IngestSettings } from '../../src/ingest/parts.js';
 import { IngestService } from '../../src/ingest/service.js';
 import type { StateRecord } from '../../src/ingest/state.js';
 import { type Jobs, openJobQueue } from '../../src/jobs/jobs.js';
-import type { JobHandler, JobKind } from '../../src/lib/job-queue.js';
+import type { JobHandler, JobKind, JobQueue } from '../../src/lib/job-queue.js';
 import { PosixBackend } from '../../src/storage/backends/posix/posix-backend.js';
 import { Database } from '../../src/storage/database/database.js';
 import { IngestJobs } from '../../src/storage/database/ingest-jobs.js';
@@ -34,7 +34,7 @@ export const INGEST_SETTINGS: IngestSettings = {
 };
 
 /** A queue that only notes: the test calls the handler itself. */
-class NotingQueue implements IngestQueue {
+class NotingQueue implements JobQueue {
   readonly added: string[] = [];
   readonly ensured: string[] = [];
 
@@ -46,6 +46,10 @@ class NotingQueue implements IngestQueue {
   async ensure(_kind: JobKind, ids: readonly string[]): Promise<void> {
     this.ensured.push(...ids);
     return Promise.resolve();
+  }
+
+  async retries(): Promise<undefined> {
+    return Promise.resolve(undefined);
   }
 }
 
@@ -82,7 +86,7 @@ interface SiteParts {
   store: IngestJobs;
   archive: Archive;
   catalog: Catalog;
-  queue: IngestQueue;
+  queue: JobQueue;
   settings: IngestSettings;
   folder: string;
   log: Logger;
@@ -124,7 +128,7 @@ export async function startIngest(options: SiteOptions = {}): Promise<IngestSite
         })
       : undefined;
   const noted = new NotingQueue();
-  const queue: IngestQueue = jobs ?? noted;
+  const queue: JobQueue = jobs ?? noted;
   const another = (parts: Partial<SiteParts> = {}): IngestService =>
     new IngestService({
       store,

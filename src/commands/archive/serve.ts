@@ -24,6 +24,6 @@ It runs until SIGTERM or Ctrl-C, and then lets running requests finish.`;
       throw new PacificaError('invalid', `--type ${type} is not known`, { hint: 'use posix' });
     }
     const storage = prefix === undefined ? undefined : fileUrl(type, prefix);
-    await this.serve('archive', { ...flags, storage }, { storage: 'archive.storage' });
+    await this.serve('archive', { ...flags, storage }, { settings: { storage: 'archive.storage' } });
   }
 }

@@ -6,7 +6,7 @@ import type { Database } from './database.js';
 export type CartStatus = 'waiting' | 'staging' | 'bundling' | 'ready' | 'error';
 export type CartFileStatus = 'waiting' | 'staging' | 'staged' | 'error';
 
-const UNFINISHED: readonly CartStatus[] = ['waiting', 'staging', 'bundling'];
+export const UNFINISHED: readonly CartStatus[] = ['waiting', 'staging', 'bundling'];
 const UNFINISHED_FILES: readonly CartFileStatus[] = ['waiting', 'staging'];
 
 /** A cart. Times are ms since 1970. */
@@ -300,6 +300,19 @@ export class CartTables {
       const failed = { cartId: id, status: 'error' as const };
       await this.#files.update({ status: 'waiting', message: '' }, { where: failed, transaction });
       return true;
+    });
+  }
+
+  /**
+   * Ends an unfinished cart in error; what ran for it can change nothing any more.
+   * @returns false when it has ended already, or was deleted
+   */
+  async cancel(id: number, message: string): Promise<boolean> {
+    return this.#write(async (transaction) => {
+      const changes = { status: 'error' as const, message, runId: null, reserved: 0, updated: Date.now() };
+      const where = { id, deleted: null, status: [...UNFINISHED] };
+      const [cancelled] = await this.#carts.update(changes, { where, transaction });
+      return cancelled > 0;
     });
   }
 

@@ -27,6 +27,9 @@ export type IngestPhase = 'receiving' | 'queued' | 'recording' | 'finishing' | '
 /** Phases in which somebody has to call the job's handler. */
 const WORK: readonly IngestPhase[] = ['queued', 'recording', 'finishing', 'failing'];
 
+/** Phases in which nothing of a job is on record elsewhere. */
+const CANCELLABLE: readonly IngestPhase[] = ['receiving', 'queued'];
+
 export interface IngestJob {
   readonly id: number;
   readonly kind: 'upload' | 'move';
@@ -290,6 +293,17 @@ export class IngestJobs {
   /** Makes a failed job that has its data this run's own. @returns undefined when it is no such job */
   async takeFailed(id: number, run: RunIdentity): Promise<IngestJob | undefined> {
     return this.#take({ id, phase: 'failed', kept: true }, run);
+  }
+
+  /**
+   * Ends a job as failed whose metadata is not being recorded yet: what ran for it can change nothing any more, and the
+   * next run takes back what became visible.
+   * @returns whether it was such a job
+   */
+  async cancel(id: number, exception: string): Promise<boolean> {
+    const ended = { state: 'FAILED', phase: 'failing', exception, complete: true, runId: null } as const;
+    const changed = await this.#change({ id, phase: CANCELLABLE }, { ...ended, updated: Date.now() });
+    return changed.length > 0;
   }
 
   /** Changes what get_state tells, by hand; whatever ran for the job can change nothing any more. @returns whether there is such a job */

@@ -1,0 +1,72 @@
+import { Args } from '@oclif/core';
+import type { JobView } from '../jobs/admin.js';
+import { PacificaError } from '../lib/errors.js';
+import { type JobKind, jobKinds, type JobRows } from '../lib/job-queue.js';
+import { openTools, type Tools } from '../wiring.js';
+import { ClientCommand } from './client-command.js';
+
+/** Arguments that name a job. */
+export const jobArgs = {
+  kind: Args.string({ description: 'Kind of the job', options: [...jobKinds], required: true, ignoreStdin: true }),
+  id: Args.string({ description: 'What it is about, as "jobs list" shows it', required: true, ignoreStdin: true }),
+};
+
+/** A command of admins on the job queue. It works on the database and the queue of the configuration, daemons or not. */
+export abstract class JobsCommand extends ClientCommand {
+  /** Opens the queue and what its jobs are about, for one piece of work. */
+  protected async withTools<T>(
+    flags: Readonly<Record<string, unknown>>,
+    work: (tools: Tools) => Promise<T>,
+  ): Promise<T> {
+    const tools = await openTools(await this.configuration(flags, { 'data-dir': 'data.dir' }));
+    try {
+      return await work(tools);
+    } finally {
+      await tools.close();
+    }
+  }
+}
+
+/** @throws PacificaError `invalid` when no job can be so named */
+export function parseJob({ kind, id }: { kind: string; id: string }): { kind: JobKind; id: string } {
+  // as the database writes it, so that one job has one name
+  if (!/^[1-9][0-9]{0,15}$/.test(id)) {
+    throw new PacificaError('invalid', `"${id}" is no id of a job`, { hint: 'see "pacifica jobs list"' });
+  }
+  return { kind: kind as JobKind, id };
+}
+
+/** @returns what jobs of a kind are about */
+export function rowsOf({ carts, ingest }: Tools, kind: JobKind): JobRows {
+  return { cart: carts.rows, ingest: ingest.rows }[kind];
+}
+
+/** A job as `--json` prints it. */
+export function jobJson({
+  kind,
+  id,
+  state,
+  failures,
+  error,
+  worker,
+  nextRunAt,
+  startedAt,
+  finishedAt,
+}: JobView): object {
+  return {
+    kind,
+    id,
+    state,
+    tries: failures,
+    error: error ?? null,
+    next: nextRunAt?.toISOString() ?? null,
+    started: startedAt?.toISOString() ?? null,
+    finished: finishedAt?.toISOString() ?? null,
+    worker: worker ?? null,
+  };
+}
+
+/** @returns a time as people read it, UTC; empty when there is none */
+export function timeText(time: Date | undefined): string {
+  return time === undefined ? '' : time.toISOString().slice(0, 19).replace('T', ' ');
+}

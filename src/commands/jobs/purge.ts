@@ -1,0 +1,35 @@
+import { Flags } from '@oclif/core';
+import { confirm } from '../../cli/confirm.js';
+import { JobsCommand } from '../../cli/jobs-command.js';
+import { dataDirFlag } from '../../cli/serve-flags.js';
+import { paragraphs } from '../../cli/text.js';
+
+export default class JobsPurge extends JobsCommand {
+  static override summary = 'Remove finished jobs from the queue';
+  static override description =
+    paragraphs(`Removes what the queue remembers of jobs that have ended, well or badly; workers do it by themselves after [jobs]
+keep_finished. Carts, ingests and their files stay. Asks before it does so; in a script give --yes.`);
+  static override examples = [
+    '<%= config.bin %> <%= command.id %> --yes',
+    '<%= config.bin %> <%= command.id %> --older-than 3600 --yes',
+  ];
+  static override flags = {
+    ...dataDirFlag,
+    'older-than': Flags.integer({
+      summary: 'Only jobs that ended more than this many seconds ago',
+      min: 0,
+      default: 0,
+      helpValue: 'SECONDS',
+    }),
+    yes: Flags.boolean({ char: 'y', summary: 'Do not ask' }),
+  };
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(JobsPurge);
+    const before = new Date(Date.now() - flags['older-than'] * 1000);
+    if (!flags.yes) await confirm('Remove finished jobs from the queue?', this.signal);
+    const removed = await this.withTools(flags, ({ jobs }) => jobs.admin.purge(before));
+    if (flags.json) this.printJson({ removed });
+    else this.print(`removed ${removed} job${removed === 1 ? '' : 's'}\n`);
+  }
+}
