@@ -6,6 +6,7 @@ import { type Logger, pino } from 'pino';
 import type { Archive } from './archive/archive.js';
 import { LocalArchive } from './archive/local-archive.js';
 import { RemoteArchive, type RemoteArchiveOptions } from './archive/remote-archive.js';
+import { ArchiveVerifier } from './archive/verify.js';
 import { CartService } from './cart/service.js';
 import { createCatalog, type OpenCatalog } from './catalog/create.js';
 import { SiteRules } from './catalog/site-rules.js';
@@ -25,8 +26,10 @@ import { parseArchiveId } from './lib/archive-id.js';
 import { messageOf, PacificaError } from './lib/errors.js';
 import { type JobHandler, type JobKind, jobKinds } from './lib/job-queue.js';
 import type { Metric } from './lib/metric.js';
+import type { StorageBackend } from './storage/backends/backend.js';
 import { openBackend } from './storage/backends/index.js';
 import { ArchiveFiles } from './storage/database/archive-files.js';
+import { VerifyRuns } from './storage/database/archive-verify.js';
 import { CartTables } from './storage/database/carts.js';
 import { Database } from './storage/database/database.js';
 import { IngestJobs } from './storage/database/ingest-jobs.js';
@@ -313,9 +316,24 @@ async function waitForMetadata({ metadata }: Config, log: Logger, signal: AbortS
   });
 }
 
-function openLocalArchive({ config: { archive, archiveinterface, posix }, database, log }: Parts): LocalArchive {
+/** The storage that the archive of this machine drives. @throws PacificaError `invalid` when it is not known */
+export function openStorage({ archive, posix }: Config): StorageBackend {
+  return openBackend(archive.storage, { useId2filename: posix.use_id2filename });
+}
+
+/** What verifies the archive of this machine. */
+export function openVerifier(config: Config, database: Database): ArchiveVerifier {
+  return new ArchiveVerifier({
+    backend: openStorage(config),
+    tables: new ArchiveFiles(database),
+    runs: new VerifyRuns(database),
+  });
+}
+
+function openLocalArchive({ config, database, log }: Parts): LocalArchive {
+  const { archiveinterface } = config;
   return new LocalArchive({
-    backend: openBackend(archive.storage, { useId2filename: posix.use_id2filename }),
+    backend: openStorage(config),
     moveRoots: archiveinterface.move_roots.split(':').filter((folder) => folder !== ''),
     records: {
       tables: new ArchiveFiles(database),

@@ -92,7 +92,8 @@ export class Rules {
     }
     const user = this.#logins.get(login);
     if (user === undefined) throw refusal(`user ${show(login)} is not in the site's rules`);
-    if (user !== owner && !user.admin) throw refusal(`user ${show(login)} may not ingest for submitter ${key(submitter)}`);
+    if (user !== owner && !user.admin)
+      throw refusal(`user ${show(login)} may not ingest for submitter ${key(submitter)}`);
     if (owner.admin) return;
     if (!target.users.has(key(submitter))) {
       throw refusal(`Invalid values for project (${show(project)})`, `submitter ${key(submitter)} is not a user of it`);

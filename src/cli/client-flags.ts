@@ -45,3 +45,14 @@ export const outputFlag = {
 export const progressFlag = {
   progress: Flags.boolean({ summary: 'Tell on stderr every few seconds how far it is, also in a pipe' }),
 };
+
+export const jobsFlag = {
+  jobs: Flags.integer({
+    char: 'j',
+    summary: 'How many at a time',
+    default: 4,
+    min: 1,
+    max: 64,
+    helpValue: 'N',
+  }),
+};

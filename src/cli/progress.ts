@@ -27,11 +27,13 @@ export interface Progress {
   start(bytes: number): void;
   /** shows another label from now on, and per cent of it where there are no bytes to count */
   label(text: string, percent?: number): void;
+  /** Wipes the bar away until it is drawn again: before something else is written to the terminal. */
+  wipe(): void;
   /** Takes the bar away. May be called twice. */
   stop(): void;
 }
 
-const SILENT: Progress = { add: ignore, file: ignore, start: ignore, label: ignore, stop: ignore };
+const SILENT: Progress = { add: ignore, file: ignore, start: ignore, label: ignore, wipe: ignore, stop: ignore };
 
 function ignore(): void {
   // nobody looks
@@ -65,6 +67,10 @@ abstract class Meter implements Progress {
   }
 
   abstract stop(): void;
+
+  wipe(): void {
+    // lines end
+  }
 
   add(bytes: number): void {
     this.#bytes += bytes;
@@ -137,6 +143,11 @@ class Bar extends Meter {
   constructor(label: string, total: Total) {
     super(label, total);
     this.#patience = setTimeout(() => void this.#show(), PATIENCE).unref();
+  }
+
+  override wipe(): void {
+    // the line of the bar has no end: what is written now would go on in it
+    if (this.#erase !== undefined) process.stderr.write('\r\u001b[K');
   }
 
   stop(): void {

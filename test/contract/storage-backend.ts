@@ -5,7 +5,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type ArchiveId, parseArchiveId } from '../../src/lib/archive-id.js';
 import { PacificaError } from '../../src/lib/errors.js';
 import { readChunks } from '../../src/lib/random-reader.js';
-import { type Drafts, hasDrafts, hasLocalPaths, type StorageBackend } from '../../src/storage/backends/backend.js';
+import {
+  canList,
+  type Drafts,
+  hasDrafts,
+  hasLocalPaths,
+  type StorageBackend,
+} from '../../src/storage/backends/backend.js';
 import { collect, expectSame, piecesOf } from '../support/streams.js';
 import { removeFolder, temporaryFolder } from '../support/temporary-folder.js';
 import { draftsSuite } from './drafts.js';
@@ -418,6 +424,27 @@ export function storageBackendSuite(name: string, make: () => Promise<Tenant>, f
           if (index !== winner) expect([...(await readFile(path))]).toEqual([index]);
         }
       });
+    });
+
+    test('a listing has every file once, and nothing else', async (context) => {
+      if (!canList(backend)) {
+        context.skip('this backend can not list');
+        return;
+      }
+      const ids = [0, 7, 255, 256, 1234, 12345, 65536, 2n ** 63n, ...(flags.plainNames ? ['foo.txt'] : [])];
+      const expected = ids.map((of) => parseArchiveId(of));
+      for (const of of expected) await put(of, Buffer.from('bytes'));
+      await put(id, Buffer.from('deleted'));
+      await backend.delete(id);
+      if (hasDrafts(backend)) {
+        const draft = await backend.drafts.create('job-1', '9');
+        await draft.write(Buffer.from('no file yet'));
+        await draft.finish(MTIME);
+      }
+      const listed: ArchiveId[] = [];
+      for await (const of of backend.list()) listed.push(of);
+      expect(listed.sort()).toEqual(expected.filter((of) => of !== id).sort());
+      if (hasDrafts(backend)) await backend.drafts.removeGroup('job-1');
     });
 
     test('local paths lead to the bytes', async () => {

@@ -10,9 +10,9 @@ export interface CliResult {
   readonly stdout: Buffer;
   readonly stderr: string;
   /** stdout as text */
-  text(): string;
+  readonly text: () => string;
   /** stdout as JSON lines */
-  lines(): unknown[];
+  readonly lines: () => unknown[];
 }
 
 export interface CliOptions {

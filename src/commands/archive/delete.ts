@@ -1,10 +1,10 @@
-import { Args, Flags } from '@oclif/core';
+import { Flags } from '@oclif/core';
 import { ArchiveCommand } from '../../cli/archive-command.js';
-import { archiveUrl } from '../../cli/client-flags.js';
+import { archiveUrl, jobsFlag } from '../../cli/client-flags.js';
 import { confirm } from '../../cli/confirm.js';
+import { idArgs, idFlags, requireIds } from '../../cli/id-list.js';
 import { paragraphs } from '../../cli/text.js';
 import { ArchiveClient } from '../../client/archive-client.js';
-import { parseArchiveId } from '../../lib/archive-id.js';
 
 export default class ArchiveDelete extends ArchiveCommand {
   static override summary = 'Delete files from the archive';
@@ -12,15 +12,18 @@ export default class ArchiveDelete extends ArchiveCommand {
     paragraphs(`Asks before it does so; in a script give --yes. Nothing brings a deleted file back.
 When one of several fails, the others are deleted all the same.`);
   static override examples = ['<%= config.bin %> <%= command.id %> 12345 12346 --yes'];
-  static override args = {
-    id: Args.string({ description: 'Id of a file', required: true, multiple: true, ignoreStdin: true }),
+  static override args = idArgs;
+  static override flags = {
+    yes: Flags.boolean({ char: 'y', summary: 'Do not ask' }),
+    ...idFlags,
+    ...jobsFlag,
+    ...archiveUrl,
   };
-  static override flags = { yes: Flags.boolean({ char: 'y', summary: 'Do not ask' }), ...archiveUrl };
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ArchiveDelete);
     const { archive } = await this.clientConfig(flags);
-    const ids = args.id.map(parseArchiveId);
+    const ids = await requireIds(args, flags, this.signal);
     if (!flags.yes) {
       const what =
         ids.length === 1
@@ -31,6 +34,7 @@ When one of several fails, the others are deleted all the same.`);
     const client = new ArchiveClient(archive.url);
     const errors = await this.forEach(
       ids,
+      flags.jobs,
       (id) => client.delete(id, this.signal),
       (id) => {
         if (flags.json) this.printJson({ id, deleted: true });

@@ -1,9 +1,8 @@
-import { Args } from '@oclif/core';
 import { ArchiveCommand } from '../../cli/archive-command.js';
-import { archiveUrl } from '../../cli/client-flags.js';
+import { archiveUrl, jobsFlag } from '../../cli/client-flags.js';
+import { idArgs, idFlags, requireIds } from '../../cli/id-list.js';
 import { paragraphs, table } from '../../cli/text.js';
 import { ArchiveClient } from '../../client/archive-client.js';
-import { parseArchiveId } from '../../lib/archive-id.js';
 import { formatSize } from '../../lib/sizes.js';
 
 export default class ArchiveStatus extends ArchiveCommand {
@@ -15,10 +14,8 @@ there; the others are shown all the same.`);
     '<%= config.bin %> <%= command.id %> 12345 12346',
     '<%= config.bin %> <%= command.id %> 12345 --json',
   ];
-  static override args = {
-    id: Args.string({ description: 'Id of a file', required: true, multiple: true, ignoreStdin: true }),
-  };
-  static override flags = { ...archiveUrl };
+  static override args = idArgs;
+  static override flags = { ...idFlags, ...jobsFlag, ...archiveUrl };
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ArchiveStatus);
@@ -26,7 +23,8 @@ there; the others are shown all the same.`);
     const client = new ArchiveClient(archive.url);
     const rows: string[][] = [];
     const errors = await this.forEach(
-      args.id.map(parseArchiveId),
+      await requireIds(args, flags, this.signal),
+      flags.jobs,
       (id) => client.status(id, this.signal),
       (id, { size, media, mtimeMs, ctimeMs, bytesPerLevel, path }) => {
         const [mtime, ctime] = [mtimeMs, ctimeMs].map((ms) => new Date(ms).toISOString());

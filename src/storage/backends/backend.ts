@@ -93,6 +93,23 @@ export interface LocalPaths {
   idAt(path: string): ArchiveId | undefined;
   /** @returns the absolute path of a file that is there now; `not-found` otherwise */
   localPath(id: ArchiveId): Promise<string>;
+  /** @returns the absolute path that the file of an id has, whether it is there or not; `invalid` as in put */
+  pathOf(id: ArchiveId): string;
+}
+
+/** Optional: a storage that can tell which files it has. */
+export interface Listing {
+  /**
+   * @returns every id that there is a file of, in no order. What comes or goes meanwhile may be among them or not.
+   * `not-found` when there is no storage at all
+   */
+  list(): AsyncIterable<ArchiveId>;
+}
+
+/** Optional: a storage that can read past the memory that what is often read is kept in. */
+export interface UncachedReads {
+  /** As `open`, for whoever reads everything once: neither fills that memory nor believes it. One read at a time. */
+  openUncached(id: ArchiveId): Promise<StoredFile>;
 }
 
 /** Optional: a storage where a crash can leave unfinished files behind. */
@@ -139,6 +156,16 @@ export interface Drafts {
 /** @returns whether the backend's files lie on a local file system */
 export function hasLocalPaths(backend: StorageBackend): backend is StorageBackend & LocalPaths {
   return 'localPath' in backend;
+}
+
+/** @returns whether the backend can tell which files it has */
+export function canList(backend: StorageBackend): backend is StorageBackend & Listing {
+  return 'list' in backend;
+}
+
+/** @returns whether the backend can read past its cache */
+export function hasUncachedReads(backend: StorageBackend): backend is StorageBackend & UncachedReads {
+  return 'openUncached' in backend;
 }
 
 /** @returns whether the backend can write now and name later */

@@ -115,6 +115,19 @@ export class ArchiveFiles {
     return this.#select('WHERE file_id = $id ORDER BY changed DESC', { id });
   }
 
+  /** @returns the rows of several files as in {@link find}; none for those without */
+  async findMany(ids: readonly ArchiveId[]): Promise<Map<ArchiveId, StoredRecord[]>> {
+    const rows = new Map<ArchiveId, StoredRecord[]>();
+    if (ids.length === 0) return rows;
+    const { list, bind } = names(ids);
+    for (const row of await this.#select(`WHERE file_id IN (${list}) ORDER BY changed DESC`, bind)) {
+      const known = rows.get(row.id);
+      if (known === undefined) rows.set(row.id, [row]);
+      else known.push(row);
+    }
+    return rows;
+  }
+
   /** @returns up to 500 rows that are in an unsettled state since before `time`, the oldest first */
   async unsettled(time: number): Promise<StoredRecord[]> {
     return this.#select(`WHERE state <> 'settled' AND changed < $time ORDER BY changed LIMIT ${BATCH}`, { time });

@@ -8,12 +8,13 @@ export const OWN_FOLDER = '.pacifica';
 /** Where the file of an id lies below the root. */
 export class Layout {
   readonly root: string;
-  readonly #useId2filename: boolean;
+  /** whether files are spread over folders by their ids */
+  readonly isSpread: boolean;
 
   /** @param root absolute path */
   constructor(root: string, useId2filename: boolean) {
     this.root = root;
-    this.#useId2filename = useId2filename;
+    this.isSpread = useId2filename;
   }
 
   /**
@@ -21,7 +22,7 @@ export class Layout {
    * @throws PacificaError `invalid` for a plain name where ids must be numbers
    */
   path(id: ArchiveId): string {
-    if (!this.#useId2filename) return join(this.root, id);
+    if (!this.isSpread) return join(this.root, id);
     if (!isNumericId(id)) {
       throw new PacificaError('invalid', `archive id "${id}" is not a number`, {
         hint: 'this archive spreads files by number (use_id2filename): ids are integers here',
@@ -34,7 +35,7 @@ export class Layout {
   idAt(path: string): ArchiveId | undefined {
     const name = basename(path);
     try {
-      const id = parseArchiveId(this.#useId2filename ? BigInt(`0x${name.replace(/^file\./, '')}`) : name);
+      const id = parseArchiveId(this.isSpread ? BigInt(`0x${name.replace(/^file\./, '')}`) : name);
       return this.path(id) === path ? id : undefined;
     } catch {
       // no id makes such a name

@@ -6,14 +6,25 @@ import type { ArchiveId } from '../../../lib/archive-id.js';
 import { FileWriter } from '../../../lib/durable-write.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
 import { statFile, statPath, syncFile, unlinkFile } from '../../../lib/file-calls.js';
-import type { Drafts, FileStatus, LocalPaths, PutOptions, StorageBackend, StoredFile } from '../backend.js';
+import type {
+  Drafts,
+  FileStatus,
+  Listing,
+  LocalPaths,
+  PutOptions,
+  StorageBackend,
+  StoredFile,
+  UncachedReads,
+} from '../backend.js';
 import { adoptFile } from './adopt.js';
 import { DraftFolder } from './draft-folder.js';
 import { Layout, OWN_FOLDER } from './layout.js';
+import { listFiles } from './list-files.js';
 import { fileStatus, isMissing, PosixFile, written } from './posix-file.js';
 import { PosixDrafts } from './posix-drafts.js';
 import { storageError } from './storage-error.js';
 import { seal, type TemporaryFile, TemporaryFiles, unlinkIfThere } from './temporary-files.js';
+import { UncachedFile } from './uncached-file.js';
 import { VisibleNames } from './visible-names.js';
 
 export interface PosixOptions {
@@ -22,7 +33,7 @@ export interface PosixOptions {
 }
 
 /** Files in a folder of a POSIX file system, one file an id, readable by every other program. */
-export class PosixBackend implements StorageBackend, LocalPaths {
+export class PosixBackend implements StorageBackend, LocalPaths, Listing, UncachedReads {
   readonly url: string;
   readonly drafts: Drafts;
   readonly #layout: Layout;
@@ -127,6 +138,18 @@ export class PosixBackend implements StorageBackend, LocalPaths {
 
   async open(id: ArchiveId): Promise<StoredFile> {
     return PosixFile.open(this.#layout.path(id), () => missing(id));
+  }
+
+  async openUncached(id: ArchiveId): Promise<StoredFile> {
+    return UncachedFile.open(this.#layout.path(id), () => missing(id));
+  }
+
+  list(): AsyncIterable<ArchiveId> {
+    return listFiles(this.#layout);
+  }
+
+  pathOf(id: ArchiveId): string {
+    return this.#layout.path(id);
   }
 
   async status(id: ArchiveId): Promise<FileStatus> {

@@ -3,6 +3,7 @@ import { ingestTables } from './0002-ingest.js';
 import { cartTables } from './0003-cart.js';
 import { jobTables } from './0004-jobs.js';
 import { archiveTables } from './0005-archive.js';
+import { verifyTables } from './0006-archive-verify.js';
 import { ingestKeys } from './0007-ingest-keys.js';
 import type { Migration } from './migration.js';
 
@@ -13,5 +14,6 @@ export const migrations: readonly Migration[] = [
   cartTables,
   jobTables,
   archiveTables,
+  verifyTables,
   ingestKeys,
 ];

@@ -3,13 +3,14 @@ export type Outcome<T, R> =
   { readonly item: T; readonly value: R; readonly error?: undefined } | { readonly item: T; readonly error: Error };
 
 /**
- * Does work for each of many things, some at a time, and tells the outcomes in the order of the things.
+ * Does work for each of many things, some at a time, and tells the outcomes in the order of the things. When the caller
+ * has seen enough, no more is begun and what runs is waited for.
  * @param width how many are under way at a time
  */
 export async function* inOrder<T, R>(
-  items: readonly T[],
+  items: Iterable<T> | AsyncIterable<T>,
   work: (item: T) => Promise<R>,
-  width = 8,
+  width: number,
 ): AsyncGenerator<Outcome<T, R>> {
   const outcome = async (item: T): Promise<Outcome<T, R>> => {
     try {
@@ -19,10 +20,17 @@ export async function* inOrder<T, R>(
     }
   };
   const running: Promise<Outcome<T, R>>[] = [];
-  for (const item of items) {
-    running.push(outcome(item));
-    const first = running.length >= width ? running.shift() : undefined;
-    if (first !== undefined) yield await first;
+  try {
+    for await (const item of items) {
+      running.push(outcome(item));
+      const first = running.length >= width ? running.shift() : undefined;
+      if (first !== undefined) yield await first;
+    }
+    while (running.length > 0) {
+      const first = running.shift();
+      if (first !== undefined) yield await first;
+    }
+  } finally {
+    await Promise.all(running);
   }
-  for (const rest of running) yield await rest;
 }
