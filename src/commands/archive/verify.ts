@@ -32,10 +32,9 @@ interface VerifyFlags {
 export default class ArchiveVerify extends ClientCommand {
   static override summary = 'Read archived files back and compare them with what was recorded';
   static override description =
-    paragraphs(`Run it on the archive's own machine, with its configuration; the archive may be in use. Files are read from the disk
-itself where the file system can, past the memory that others' reads are kept in. Each file that is not as recorded is a
-line of JSON on standard output: id, path, and the reason (missing, size, digest, unreadable). A file without a checksum on
-record is "unrecorded", which is no error. Ends with 6 when any file is damaged.
+    paragraphs(`Run it on the archive's own machine, with its configuration; the archive may be in use. Each file that is not as
+recorded is a line of JSON on standard output: id, path, and the reason (missing, size, digest, unreadable). A file
+without a checksum on record is "unrecorded", which is no error. Ends with 6 when any file is damaged.
 
 A run on all files or a subset is written down, so that --resume goes on where it stopped, also after Ctrl-C or a
 crash. Without ids, --all and --subset nothing is read: it shows how the last runs ended and which files are damaged.`);
