@@ -64,6 +64,8 @@ export interface House {
 export interface HouseOptions {
   readonly config: Config;
   readonly log: Logger;
+  /** takes the lines of requests */
+  readonly access: Logger;
   readonly services: readonly ServiceName[];
   /** kinds of jobs that this process runs */
   readonly works: readonly JobKind[];
@@ -75,7 +77,14 @@ export interface HouseOptions {
  * Builds what the named services need from one configuration.
  * @throws PacificaError when a part can not be had
  */
-export async function buildHouse({ config, log, services: names, works, signal }: HouseOptions): Promise<House> {
+export async function buildHouse({
+  config,
+  log,
+  access,
+  services: names,
+  works,
+  signal,
+}: HouseOptions): Promise<House> {
   // a kind of jobs is named as the service that puts them
   const parted = (kind: JobKind): boolean => names.includes(kind) || works.includes(kind);
   await makeFolders(config, jobKinds.filter(parted));
@@ -88,7 +97,7 @@ export async function buildHouse({ config, log, services: names, works, signal }
     await requireSchema(database);
     const catalog = await openCatalog(config, database, log);
     closing.push(() => catalog.close());
-    const parts = { config, log, database, catalog };
+    const parts = { config, log, access, database, catalog };
     const apps = new Map<ServiceName, Koa>();
     const checks: HealthCheck[] = [{ name: 'database', check: () => database.sequelize.authenticate() }];
     const background = new Background(log);
@@ -213,6 +222,7 @@ export async function openTools(config: Config): Promise<Tools> {
 interface Parts {
   readonly config: Config;
   readonly log: Logger;
+  readonly access: Logger;
   readonly database: Database;
   readonly catalog: OpenCatalog;
 }
@@ -433,8 +443,8 @@ function buildCatalogApp(parts: Parts): Koa {
   return catalogApp(appOptions(parts, 'catalog'), { catalog: parts.catalog, authHeader, defaultUser, bodyLimit });
 }
 
-function appOptions({ config, log }: Parts, service: ServiceName): AppOptions {
-  return { service, log, debug: config.serve.debug };
+function appOptions({ config, log, access }: Parts, service: ServiceName): AppOptions {
+  return { service, log, access, debug: config.serve.debug };
 }
 
 /** Any answer about a file will do, that there is none included. */

@@ -1,6 +1,8 @@
 import { inspect } from 'node:util';
 import { Command, Errors, Flags } from '@oclif/core';
-import { type Config, loadConfig, type SettingName } from '../config/load.js';
+import { type LoadOptions, type Reading, readConfig, type Config, type SettingName } from '../config/load.js';
+import type { ServiceName } from '../config/setting.js';
+import { maskSecrets } from '../lib/mask-secrets.js';
 import { isGiven, renderError, renderJsonError, reportOf, type Switch, wantsColor } from './error-report.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { showProgressLines } from './progress.js';
@@ -35,21 +37,50 @@ export abstract class BaseCommand extends Command {
    * Reads the configuration.
    * @param flags the command's parsed flags; those named in `settings` overrule environment and file
    * @param settings which flag stands for which setting: `{ 'archive-url': 'archive.url' }`
+   * @param service the one that the command is for
+   * @throws PacificaError `invalid` for the first value that is not valid
    */
   protected async configuration(
     flags: Readonly<Record<string, unknown>>,
     settings: Readonly<Record<string, SettingName>> = {},
+    service?: ServiceName,
   ): Promise<Config> {
+    return (await this.reading(flags, settings, service)).config;
+  }
+
+  /** As {@link configuration}, with where everything came from. */
+  protected async reading(
+    flags: Readonly<Record<string, unknown>>,
+    settings: Readonly<Record<string, SettingName>> = {},
+    service?: ServiceName,
+  ): Promise<Reading> {
+    const reading = await readConfig(this.configSources(flags, settings, service));
+    if (reading.errors[0] !== undefined) throw reading.errors[0];
+    return reading;
+  }
+
+  /** Where the configuration comes from: the flags that stand for settings, `--config`, `--cp-config`, the environment. */
+  protected configSources(
+    flags: Readonly<Record<string, unknown>>,
+    settings: Readonly<Record<string, SettingName>> = {},
+    service?: ServiceName,
+  ): LoadOptions {
     const given = Object.entries(settings).flatMap(([flag, name]) => {
       const value = flags[flag];
       return typeof value === 'string' || typeof value === 'number' ? [[name, String(value)] as const] : [];
     });
-    return loadConfig({
+    const file = (flag: string): string | undefined => {
+      const value = flags[flag];
+      return typeof value === 'string' ? value : undefined;
+    };
+    return {
       flags: Object.fromEntries(given),
       flagNames: Object.fromEntries(Object.entries(settings).map(([flag, name]) => [name, flag])),
-      configFile: typeof flags.config === 'string' ? flags.config : undefined,
+      configFile: file('config'),
+      cherrypyFile: file('cp-config'),
+      service,
       env: process.env,
-    });
+    };
   }
 
   /** Prints one line of JSON. */
@@ -72,7 +103,7 @@ export abstract class BaseCommand extends Command {
     const report = reportOf(error, `${this.config.bin} ${this.id?.replaceAll(':', ' ') ?? ''} --help`);
     const text = this.given('--json') ? renderJsonError(report) : renderError(report, wantsColor(this.argv));
     process.stderr.write(text);
-    if (this.given('--debug')) process.stderr.write(`${inspect(error)}\n`);
+    if (this.given('--debug')) process.stderr.write(`${maskSecrets(inspect(error))}\n`);
     return report.exit;
   }
 

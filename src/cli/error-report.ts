@@ -2,6 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { Errors } from '@oclif/core';
 import { closest } from '../lib/closest.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
+import { maskSecrets } from '../lib/mask-secrets.js';
 import { type ExitCode, exitCodeOf } from './exit-codes.js';
 import { printable } from './text.js';
 
@@ -22,14 +23,19 @@ export function reportOf(error: unknown, usage: string): ErrorReport {
   if (error instanceof PacificaError) {
     return {
       code: error.code,
-      message: printable(error.message),
-      ...(error.hint !== undefined && { hint: printable(error.hint) }),
+      message: shown(error.message),
+      ...(error.hint !== undefined && { hint: shown(error.hint) }),
       exit,
     };
   }
   if (error instanceof Errors.CLIError)
     return { code: 'usage', message: usageMessage(error), hint: `see ${usage}`, exit };
-  return { code: 'internal', message: printable(messageOf(error)), hint: '--debug shows more', exit };
+  return { code: 'internal', message: shown(messageOf(error)), hint: '--debug shows more', exit };
+}
+
+/** A text of any origin as it may be shown. */
+function shown(text: string): string {
+  return printable(maskSecrets(text));
 }
 
 /** One line of what oclif's parser says in several. */
@@ -46,7 +52,7 @@ function usageMessage(error: Error): string {
     .map((line) => line.trim())
     .filter((line) => line !== '' && !/^(See more help with|The following errors? occurred:)/.test(line))
     .map((line) => line.replace(/^Missing required flag (\S+)$/, 'missing flag --$1'));
-  return printable(lines.join('; ').replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase()));
+  return shown(lines.join('; ').replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase()));
 }
 
 /** The flag of the command that was probably meant. */

@@ -1,8 +1,10 @@
-import { type Logger, pino } from 'pino';
+import type { Logger } from 'pino';
+import type { Unread } from '../config/check.js';
 import type { Config } from '../config/load.js';
 import { adminApp } from '../daemon/admin.js';
 import { listenerOf } from '../daemon/app.js';
 import { isLoopback, Listener } from '../daemon/listener.js';
+import { openLogs } from '../daemon/logs.js';
 import { PacificaError } from '../lib/errors.js';
 import type { JobKind } from '../lib/job-queue.js';
 import { version } from '../lib/version.js';
@@ -10,6 +12,8 @@ import { buildHouse, type ServiceName } from '../wiring.js';
 
 export interface DaemonOptions {
   readonly config: Config;
+  /** what the configuration holds that nobody reads: said in the log */
+  readonly unread: readonly Unread[];
   /** services to run, with the port of each; 0 takes a free one */
   readonly ports: ReadonlyMap<ServiceName, number>;
   /** kinds of jobs to run */
@@ -29,7 +33,7 @@ export interface DaemonOptions {
  * @throws PacificaError when it can not start
  */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
-  const { config, ports, works, adminPort, host, insecure, json } = options;
+  const { config, unread, ports, works, adminPort, host, insecure, json } = options;
   const listens = ports.size > 0 || adminPort !== undefined;
   if (listens && !isLoopback(host) && !insecure) {
     throw new PacificaError(
@@ -40,25 +44,34 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       },
     );
   }
-  const destination = pino.destination({ fd: 2, sync: false });
-  const log = pino({ level: config.log.level, base: { pid: process.pid } }, destination);
+  const logs = openLogs(config);
+  const { log } = logs;
   const stop = new AbortController();
   const stopped = new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()));
   const release = onSignals((signal) => {
     log.info({ signal }, 'stopping');
     stop.abort(new PacificaError('aborted', `stopped by ${signal} before it was ready`));
   });
-  dieLoudly(log, () => destination.flushSync());
+  dieLoudly(log, () => logs.flush());
+  for (const { kind, message, hint } of unread)
+    log[kind === 'unknown' ? 'warn' : 'info'](hint === undefined ? message : `${message} (${hint})`);
 
   const listener = new Listener(log);
   let house: Awaited<ReturnType<typeof buildHouse>> | undefined;
   try {
-    house = await buildHouse({ config, log, services: [...ports.keys()], works, signal: stop.signal });
+    house = await buildHouse({
+      config,
+      log,
+      access: logs.access,
+      services: [...ports.keys()],
+      works,
+      signal: stop.signal,
+    });
     const urls: Record<string, string> = {};
     for (const [service, port] of ports)
       urls[service] = await listener.listen(service, house.handler(service), host, port);
     if (adminPort !== undefined) {
-      const app = adminApp({ service: 'admin', log, debug: config.serve.debug }, house);
+      const app = adminApp({ service: 'admin', log, access: logs.access, debug: config.serve.debug }, house);
       urls.admin = await listener.listen('admin', listenerOf(app), host, adminPort);
     }
     stop.signal.throwIfAborted();
@@ -75,7 +88,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     await listener.drain(0);
     await house?.close();
     release();
-    destination.flushSync();
+    logs.close();
   }
 }
 

@@ -1,3 +1,4 @@
+import { unreadKeys } from '../config/check.js';
 import type { SettingName } from '../config/load.js';
 import type { JobKind } from '../lib/job-queue.js';
 import type { ServiceName } from '../wiring.js';
@@ -26,14 +27,16 @@ export abstract class ServeCommand extends BaseCommand {
     flags: ServeFlags & Readonly<Record<string, unknown>>,
     { works = [], settings = {} }: { works?: JobKind[]; settings?: Readonly<Record<string, SettingName>> } = {},
   ): Promise<void> {
-    const config = await this.configuration(flags, {
+    const flagSettings: Readonly<Record<string, SettingName>> = {
       'data-dir': 'data.dir',
       address: 'serve.host',
       port: `serve.${service}_port`,
       ...settings,
-    });
+    };
+    const { config, files } = await this.reading(flags, flagSettings, service);
     await runDaemon({
       config,
+      unread: unreadKeys(files, process.env),
       ports: new Map([[service, config.serve[`${service}_port`]]]),
       works,
       adminPort: flags['admin-port'],

@@ -1,9 +1,32 @@
 import { Flags } from '@oclif/core';
+import type { SettingName } from '../config/load.js';
 
 /** Flags of every command that works on the data folder of this machine. */
 export const dataDirFlag = {
   'data-dir': Flags.string({ summary: 'Folder of everything that is kept', helpValue: 'DIR' }),
 };
+
+const cherrypyFlag = {
+  'cp-config': Flags.string({
+    aliases: ['cpconfig'],
+    summary: 'CherryPy file of an original service: its address, port and log files',
+    helpValue: 'FILE',
+  }),
+};
+
+/** Flags of the commands that look at a configuration. */
+export const configurationFlags = {
+  service: Flags.option({
+    options: ['archive', 'cart', 'ingest', 'proxy', 'catalog'] as const,
+    summary: 'The daemon that it is for',
+    helpValue: 'NAME',
+  })(),
+  ...cherrypyFlag,
+  ...dataDirFlag,
+};
+
+/** Which setting each of them stands for. */
+export const configurationSettings: Readonly<Record<string, SettingName>> = { 'data-dir': 'data.dir' };
 
 /** Flags of every daemon. */
 export const daemonFlags = {
@@ -27,5 +50,6 @@ export const singleServiceFlags = {
     max: 65535,
     helpValue: 'PORT',
   }),
+  ...cherrypyFlag,
   address: Flags.string({ char: 'a', summary: 'Address to listen on', helpValue: 'HOST' }),
 };

@@ -3,6 +3,8 @@ import { BaseCommand } from '../cli/base-command.js';
 import { EXIT } from '../cli/exit-codes.js';
 import { runDaemon } from '../cli/run-daemon.js';
 import { daemonFlags, noWorkerFlag } from '../cli/serve-flags.js';
+import { unreadKeys } from '../config/check.js';
+import { PacificaError } from '../lib/errors.js';
 import { jobKinds } from '../lib/job-queue.js';
 import { services } from '../wiring.js';
 
@@ -30,7 +32,7 @@ It runs until SIGTERM or Ctrl-C, and then lets running requests finish and hands
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Serve);
-    const config = await this.configuration(flags, {
+    const { config, files } = await this.reading(flags, {
       'data-dir': 'data.dir',
       host: 'serve.host',
       'archive-port': 'serve.archive_port',
@@ -40,8 +42,14 @@ It runs until SIGTERM or Ctrl-C, and then lets running requests finish and hands
       'catalog-port': 'serve.catalog_port',
       'admin-port': 'serve.admin_port',
     });
+    if (config.cartd.volume_path === config.ingest.volume_path) {
+      throw new PacificaError('invalid', `carts and bundles can not share the folder ${config.ingest.volume_path}`, {
+        hint: 'set PACIFICA_CARTD_VOLUME_PATH and PACIFICA_INGEST_VOLUME_PATH, or run each service by its own command',
+      });
+    }
     await runDaemon({
       config,
+      unread: unreadKeys(files, process.env),
       ports: new Map(services.map((service) => [service, config.serve[`${service}_port`]])),
       works: flags['no-worker'] ? [] : jobKinds,
       adminPort: config.serve.admin_port,

@@ -1,5 +1,11 @@
+import { parseDuration } from '../lib/duration.js';
 import { PacificaError } from '../lib/errors.js';
+import { fileUrl } from '../lib/file-url.js';
 import { parseSize } from '../lib/sizes.js';
+import { fromPeewee } from './originals.js';
+
+/** The services of the wire that a daemon runs, each with a command and a file of its own. */
+export type ServiceName = 'archive' | 'cart' | 'ingest' | 'proxy' | 'catalog';
 
 /** Reads one value from its text. Throws PacificaError `invalid` with what it should have been. */
 export interface Kind<T> {
@@ -19,17 +25,23 @@ export interface Setting<T> {
   readonly keys: readonly string[];
   /** other environment names that mean it (the originals') */
   readonly env: readonly string[];
-  /** never shown */
+  /** turns a value that stands under one of these names into one of ours, where it is written in another way */
+  readonly original: ((text: string) => string) | undefined;
+  /** reads all of `env` at once, where several variables make one value */
+  readonly together: ((env: NodeJS.ProcessEnv) => string | undefined) | undefined;
+  /** it may hold a password: never shown as it is */
   readonly secret: boolean;
 }
+
+type Names = Partial<Pick<Setting<unknown>, 'keys' | 'env' | 'original' | 'together' | 'secret'>>;
 
 export function setting<T>(
   kind: Kind<T>,
   value: NoInfer<T>,
   help: string,
-  { keys = [], env = [], secret = false }: { keys?: string[]; env?: string[]; secret?: boolean } = {},
+  { keys = [], env = [], original, together, secret = false }: Names = {},
 ): Setting<T> {
-  return { kind, default: value, help, keys, env, secret };
+  return { kind, default: value, help, keys, env, original, together, secret };
 }
 
 function invalid(text: string, name: string): PacificaError {
@@ -66,6 +78,25 @@ export function urlPath(): Kind<string> {
   };
 }
 
+/** URL of a database of ours; those of peewee are understood. */
+export function databaseUrl(): Kind<string> {
+  const name = 'database URL';
+  return {
+    name,
+    parse(value) {
+      if (value === '') return value;
+      const url = value.startsWith('sqlite:') ? value : fromPeewee(value);
+      const path = /^sqlite[a-z+]*:\/\/(\/.+)$/.exec(url)?.[1];
+      if (path !== undefined) return fileUrl('sqlite', path);
+      if (/^postgres[a-z+]*:\/\/./.test(url)) return url.replace(/^[a-z+]+:/, 'postgres:');
+      throw new PacificaError('invalid', 'it is not a database URL that pacifica knows', {
+        hint: 'use sqlite:///absolute/path or postgres://user:password@host/name',
+      });
+    },
+    format: (value) => value,
+  };
+}
+
 export function number(min = -Infinity, max = Infinity): Kind<number> {
   const name = `number${bounds(min, max)}`;
   return {
@@ -74,6 +105,20 @@ export function number(min = -Infinity, max = Infinity): Kind<number> {
       const parsed = value.trim() === '' ? NaN : Number(value);
       if (!(parsed >= min && parsed <= max)) throw invalid(value, name);
       return parsed;
+    },
+    format: String,
+  };
+}
+
+/** Seconds as a number, or a time span in words: `90`, `2h`, `60 days`. */
+export function seconds(min = 0): Kind<number> {
+  const base = number(min);
+  const name = `seconds${bounds(min, Infinity)}, or a time like 2h or 60 days`;
+  return {
+    name,
+    parse(value) {
+      if (!/[a-z]/i.test(value)) return base.parse(value);
+      return base.parse(String(parseDuration(value) / 1000));
     },
     format: String,
   };

@@ -13,6 +13,8 @@ export interface AppOptions {
   /** name of the service, for the log */
   readonly service: string;
   readonly log: Logger;
+  /** takes the lines of requests; the log when absent */
+  readonly access?: Logger;
   /** put stacks into error answers */
   readonly debug: boolean;
 }
@@ -21,7 +23,7 @@ export interface AppOptions {
  * A Koa app with what all services share: errors as JSON in the shape of wire.md whatever the Accept header, one log
  * line a request, 404 for unknown routes. Routes set `ctx.body` for JSON, or take over with `ctx.respond = false`.
  */
-export function createApp({ service, log, debug }: AppOptions): Koa {
+export function createApp({ service, log, access = log, debug }: AppOptions): Koa {
   const app = new Koa();
   app.silent = true;
   app.on('error', (error: unknown) => log.error({ service, err: error }, 'request failed'));
@@ -32,7 +34,7 @@ export function createApp({ service, log, debug }: AppOptions): Koa {
     const done = (event: 'finish' | 'close'): void => {
       ctx.res.off('finish', onFinish);
       ctx.res.off('close', onClose);
-      log.info(
+      access.info(
         {
           service,
           request: id,

@@ -1,23 +1,26 @@
 import { PacificaError } from './errors.js';
 
 /** ms a unit */
-const UNITS: ReadonlyMap<string, number> = new Map([
-  ['s', 1000],
-  ['m', 60_000],
-  ['h', 3_600_000],
-  ['d', 86_400_000],
-]);
+const UNITS: readonly (readonly [name: RegExp, ms: number])[] = [
+  [/^(s|sec|seconds?)$/, 1000],
+  [/^(m|min|minutes?)$/, 60_000],
+  [/^(h|hours?)$/, 3_600_000],
+  [/^(d|days?)$/, 86_400_000],
+  [/^(w|weeks?)$/, 7 * 86_400_000],
+];
 
 /**
- * Reads a time span: `90s`, `5m`, `2h`, `1.5d`.
+ * Reads a time span: `90s`, `5m`, `2h`, `1.5d`, and in words as the originals' commands take it: `60 days ago`.
  * @returns ms
  * @throws PacificaError `invalid`
  */
 export function parseDuration(text: string): number {
-  const match = /^([0-9]+(?:\.[0-9]+)?)\s*([smhd])$/.exec(text.trim());
-  const unit = UNITS.get(match?.[2] ?? '');
+  const match = /^([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)(\s+ago)?$/.exec(text.trim().toLowerCase());
+  const unit = UNITS.find(([name]) => name.test(match?.[2] ?? ''))?.[1];
   if (match === null || unit === undefined) {
-    throw new PacificaError('invalid', `"${text}" is not a time span`, { hint: 'write it like 90s, 5m, 2h or 1d' });
+    throw new PacificaError('invalid', `"${text}" is not a time span`, {
+      hint: 'write it like 90s, 5m, 2h, 1d or "60 days ago"',
+    });
   }
   return Math.round(Number(match[1]) * unit);
 }

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { ServeCommand } from '../../cli/serve-command.js';
-import { fileUrl } from '../../config/load.js';
+import { fileUrl } from '../../lib/file-url.js';
 import { PacificaError } from '../../lib/errors.js';
 
 export default class ArchiveServe extends ServeCommand {

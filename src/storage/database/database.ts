@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Sequelize, Transaction } from 'sequelize';
 import sqlite3 from 'sqlite3';
 import { messageOf, mayPass, PacificaError, systemCode } from '../../lib/errors.js';
+import { maskSecrets } from '../../lib/mask-secrets.js';
 import { Mutex } from '../../lib/mutex.js';
 
 /** ms that a statement waits for another process's write lock before it fails with "busy" */
@@ -88,13 +89,13 @@ export class Database {
         const cause = rootCause(error);
         if (attempt >= attempts || !(mayPass(cause) || isBusy(cause))) {
           await database.close().catch(() => undefined);
-          throw new PacificaError('unavailable', `can not open the database ${maskUrl(url)}: ${messageOf(cause)}`, {
+          throw new PacificaError('unavailable', `can not open the database ${maskSecrets(url)}: ${messageOf(cause)}`, {
             hint: 'check that it runs, and [database] url in the configuration',
             cause: error,
           });
         }
         options.onWait?.(
-          `can not reach the database ${maskUrl(url)} (try ${attempt} of ${attempts}): ${messageOf(cause)}`,
+          `can not reach the database ${maskSecrets(url)} (try ${attempt} of ${attempts}): ${messageOf(cause)}`,
         );
         await sleep(options.connectWait ?? 1000, undefined, { signal: options.signal });
       }
@@ -196,9 +197,4 @@ function rootCause(error: unknown): unknown {
 function isBusy(error: unknown): boolean {
   // PostgreSQL: 57P03 cannot_connect_now (it is starting), 53300 too_many_connections
   return ['SQLITE_BUSY', '57P03', '53300'].includes(systemCode(error) ?? '');
-}
-
-/** @returns the URL without its password */
-export function maskUrl(url: string): string {
-  return url.replace(/:\/\/([^/@:]*):[^@/]*@/, '://$1:***@');
 }

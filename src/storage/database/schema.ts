@@ -1,7 +1,7 @@
 import { QueryTypes, type Transaction } from 'sequelize';
 import { Umzug } from 'umzug';
 import { PacificaError } from '../../lib/errors.js';
-import { type Database, maskUrl } from './database.js';
+import type { Database } from './database.js';
 import { migrations } from './migrations/index.js';
 import type { Migration } from './migrations/migration.js';
 
@@ -112,7 +112,7 @@ function refuseForeign(database: Database, { state, unknown }: SchemaState): voi
 
 function nameOf(database: Database): string {
   const { config } = database.sequelize;
-  return database.file ?? maskUrl(`postgres://${config.host ?? ''}/${config.database}`);
+  return database.file ?? `postgres://${config.host ?? ''}/${config.database}`;
 }
 
 function umzug(database: Database, transaction: Transaction): Umzug<{ transaction: Transaction }> {
