@@ -11,16 +11,18 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const { environmentName } = await import('../dist/config/load.js');
 const { settings } = await import('../dist/config/settings.js');
 
+const check = process.argv.includes('--check');
+// the manifest first: help, which docs/commands.md is made of, is printed from it
 const files = {
-  'config/pacifica.ini': iniFile(),
-  'docs/configuration.md': configurationPage(),
-  'docs/commands.md': await commandsPage(),
-  'oclif.manifest.json': manifest(),
+  'oclif.manifest.json': manifest,
+  'config/pacifica.ini': iniFile,
+  'docs/configuration.md': configurationPage,
+  'docs/commands.md': commandsPage,
 };
 
-const check = process.argv.includes('--check');
 let stale = 0;
-for (const [name, content] of Object.entries(files)) {
+for (const [name, make] of Object.entries(files)) {
+  const content = await make();
   let old;
   try {
     old = readFileSync(join(root, name), 'utf8');

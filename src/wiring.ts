@@ -65,7 +65,7 @@ export interface HouseOptions {
   readonly config: Config;
   readonly log: Logger;
   /** takes the lines of requests */
-  readonly access: Logger;
+  readonly access?: Logger;
   readonly services: readonly ServiceName[];
   /** kinds of jobs that this process runs */
   readonly works: readonly JobKind[];
@@ -222,7 +222,7 @@ export async function openTools(config: Config): Promise<Tools> {
 interface Parts {
   readonly config: Config;
   readonly log: Logger;
-  readonly access: Logger;
+  readonly access?: Logger;
   readonly database: Database;
   readonly catalog: OpenCatalog;
 }

@@ -13,7 +13,7 @@ export abstract class IngestAdminCommand extends BaseCommand {
     flags: Readonly<Record<string, unknown>>,
     work: (service: IngestService) => Promise<void>,
   ): Promise<void> {
-    const config = await this.configuration(flags, { 'data-dir': 'data.dir' });
+    const config = await this.configuration(flags, { 'data-dir': 'data.dir' }, 'ingest');
     const tools = await openTools(config);
     try {
       await work(tools.ingest);

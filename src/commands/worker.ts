@@ -4,6 +4,7 @@ import { EXIT } from '../cli/exit-codes.js';
 import { runDaemon } from '../cli/run-daemon.js';
 import { daemonFlags } from '../cli/serve-flags.js';
 import { paragraphs } from '../cli/text.js';
+import { unreadKeys } from '../config/check.js';
 import { jobKinds } from '../lib/job-queue.js';
 
 export default class Worker extends BaseCommand {
@@ -23,9 +24,10 @@ It runs until SIGTERM or Ctrl-C, and then hands its jobs back for others to take
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Worker);
-    const config = await this.configuration(flags, { 'data-dir': 'data.dir', host: 'serve.host' });
+    const { config, files } = await this.reading(flags, { 'data-dir': 'data.dir', host: 'serve.host' });
     await runDaemon({
       config,
+      unread: unreadKeys(files, process.env),
       ports: new Map(),
       works: jobKinds,
       adminPort: flags['admin-port'],

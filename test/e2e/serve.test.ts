@@ -170,7 +170,7 @@ describe('a daemon that can not start says why in a line', () => {
     writeFileSync(join(home, 'site.ini'), '[serve]\ncart_port = many\n');
     const { status, stderr } = pacifica(['serve', '--config', join(home, 'site.ini')]);
     expect(status).toBe(2);
-    expect(stderr).toContain(`${join(home, 'site.ini')}, [serve] cart_port: "many"`);
+    expect(stderr).toContain(`${join(home, 'site.ini')}, line 2, [serve] cart_port: "many"`);
   });
 });
 

@@ -10,7 +10,7 @@ export default class IngestJob extends IngestAdminCommand {
     paragraphs(`On the server, for a job that is stuck. What was running for it can change nothing any more. A job that is set
 to FAILED before it was done loses what was visible of it, and keeps its data for "ingest retry".`);
   static override examples = [
-    `<%= config.bin %> <%= command.id %> --job-id 1234 --state FAILED --task 'ingest files' --task-percent 0.0 --exception 'Failed by administrator'`,
+    `<%= config.bin %> <%= command.id %> --job-id 1234 --state FAILED --task 'ingest files' --exception stuck`,
   ];
   static override flags = {
     ...IngestAdminCommand.flags,
