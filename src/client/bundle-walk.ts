@@ -17,6 +17,10 @@ export interface FoundFile extends FileFacts {
 }
 
 export interface WalkOptions {
+  /** says of a path in the bundle whether it is left out; folders are asked about before what is in them */
+  exclude?: (member: string) => boolean;
+  /** go through symbolic links: what they name is taken under the link's own name */
+  followLinks?: boolean;
   /** told about everything that is left out: links, sockets, devices */
   onSkipped: (path: string, what: string) => void;
   signal?: AbortSignal;
@@ -24,11 +28,15 @@ export interface WalkOptions {
 
 /**
  * Finds the files to send, before the first byte goes out: each is looked at, and that it may be read is checked.
- * Folders are walked in the order of their names' bytes. Symbolic links are followed only when they are given themselves.
+ * Folders are walked in the order of their names' bytes. Symbolic links are followed when they are given themselves; in
+ * folders when it is asked for.
  * @param paths files and folders as a person gives them
  * @throws PacificaError `not-found`, `forbidden`, `invalid` (two files of one path, names that are not UTF-8, nothing there)
  */
-export async function walk(paths: readonly string[], { onSkipped, signal }: WalkOptions): Promise<FoundFile[]> {
+export async function walk(
+  paths: readonly string[],
+  { exclude = () => false, followLinks = false, onSkipped, signal }: WalkOptions,
+): Promise<FoundFile[]> {
   const found: FoundFile[] = [];
   // one tree has each name once; several may clash
   const taken = paths.length > 1 ? new PathSet() : undefined;
@@ -40,22 +48,28 @@ export async function walk(paths: readonly string[], { onSkipped, signal }: Walk
     found.push({ path, member, size: stat.size, mtimeMs: stat.mtimeMs, ctimeMs: stat.ctimeMs });
   };
 
-  const folder = async (path: string, prefix: string): Promise<void> => {
+  /** @param above the folders that this one is in, by device and inode: a link to one of them has no end */
+  const folder = async (path: string, prefix: string, above: readonly string[]): Promise<void> => {
     signal?.throwIfAborted();
     for (const name of await namesOf(path)) {
       const child = join(path, name);
       const member = prefix === '' ? name : `${prefix}/${name}`;
-      const stat = lstat(child);
-      if (stat.isFile()) add(child, member, stat);
-      else if (stat.isDirectory()) await folder(child, member);
-      else onSkipped(child, kindOf(stat));
+      if (exclude(member)) continue;
+      const link = lstat(child);
+      const stat = followLinks && link.isSymbolicLink() ? statSync(child, { throwIfNoEntry: false }) : link;
+      if (stat === undefined) onSkipped(child, 'a symbolic link to nothing');
+      else if (stat.isFile()) add(child, member, stat);
+      else if (!stat.isDirectory()) onSkipped(child, kindOf(stat));
+      else if (above.includes(inodeOf(stat))) onSkipped(child, 'a symbolic link to a folder that it is in');
+      else await folder(child, member, followLinks ? [...above, inodeOf(stat)] : above);
     }
   };
 
   for (const path of paths) {
     const member = tarName(path);
     const stat = follow(path);
-    if (stat.isDirectory()) await folder(path, member);
+    if (member !== '' && exclude(member)) continue;
+    if (stat.isDirectory()) await folder(path, member, [inodeOf(stat)]);
     else if (stat.isFile()) add(path, member, stat);
     else throw new PacificaError('invalid', `${path} is ${kindOf(stat)}`, { hint: 'give files and folders' });
   }
@@ -109,6 +123,10 @@ function follow(path: string): Stats {
   } catch (error) {
     throw localError(error, path);
   }
+}
+
+function inodeOf({ dev, ino }: Stats): string {
+  return `${dev}:${ino}`;
 }
 
 function access(path: string): void {

@@ -1,4 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
+import { hashReader } from '../lib/digest.js';
+import { PacificaError } from '../lib/errors.js';
 import type { RandomReader } from '../lib/random-reader.js';
 import { readChunks } from '../lib/random-reader.js';
 import type { TarEntry } from '../lib/tar/header.js';
@@ -21,33 +23,71 @@ export interface BundleFacts {
   readonly keyValues: readonly (readonly [key: string, value: string])[];
 }
 
+/** Metadata that somebody else wrote. */
+export interface ReadyMetadata {
+  /** name of the file it is from, for messages */
+  readonly name: string;
+  /** with `Files` entries, which then name every file of the bundle; or without, then these are made */
+  readonly entries: readonly object[];
+}
+
 /** A body for the ingest service whose length is known before its first byte is read. */
 export interface Bundle {
   /** bytes of the whole body */
   readonly size: number;
   /** number of files in it, undefined when it was made by somebody else */
   readonly files?: number;
-  /** The tar, once. Throws `precondition` when a file changes while it is read. */
+  /** made of what is in it, path, size and time of each file: the same for a second run on the same files */
+  readonly key: string;
+  /** The tar, from its beginning each time. Throws `precondition` when a file changes while it is read. */
   stream(): AsyncIterable<Uint8Array>;
+}
+
+/** A bundle that is made here. */
+export interface PreparedBundle extends Bundle {
+  readonly files: number;
+  /** The text of metadata.txt. Files are read for their hashes, where these are not known. */
+  metadata(): AsyncIterable<Uint8Array>;
 }
 
 /**
  * Prepares a bundle (wire.md, ingest part) that is made while it is sent: nothing is written anywhere, every file is
  * read once and hashed as it is read. metadata.txt comes last, since it holds the hashes; its length is known before,
  * since a hash's length is.
+ * Ready metadata that names the files comes first instead.
  * In memory: path, size and times of each file, and its hash.
  * @param paths files and folders; `tree/sub/f` becomes `data/tree/sub/f`, see {@link tarName}
- * @throws PacificaError as {@link walk}
+ * @throws PacificaError as {@link walk}; `invalid` when ready metadata names other files than these
  */
 export async function prepareBundle(
   paths: readonly string[],
-  facts: BundleFacts,
+  facts: BundleFacts | ReadyMetadata,
   options: WalkOptions,
-): Promise<Bundle> {
+): Promise<PreparedBundle> {
   const files = await walk(paths, options);
-  const source = new BundleSource(files, facts);
+  const source = new BundleSource(files, documentOf(facts, files));
   const layout = await TarLayout.of(source);
-  return { size: layout.size, files: files.length, stream: () => chunksOf(layout) };
+  return {
+    size: layout.size,
+    files: files.length,
+    key: source.key,
+    stream: () => chunksOf(layout),
+    metadata: () => source.metadata(options.signal),
+  };
+}
+
+/** What stands in metadata.txt beside the files that are found, or all of it. */
+interface MetadataText {
+  /** its beginning, without the bracket that closes it; all of it when `whole` */
+  readonly head: string;
+  readonly whole: boolean;
+}
+
+function documentOf(facts: BundleFacts | ReadyMetadata, files: readonly FoundFile[]): MetadataText {
+  if (!('entries' in facts)) return { head: headOf(entriesOf(facts)), whole: false };
+  const whole = facts.entries.some(isFileEntry);
+  if (whole) checkNamed(facts, files);
+  return { head: headOf(facts.entries), whole };
 }
 
 async function* chunksOf(layout: TarLayout): AsyncGenerator<Buffer> {
@@ -64,19 +104,19 @@ interface BundleEntry extends TarEntry {
   readonly index?: number;
 }
 
-/** The files in batches, and metadata.txt in a last batch of its own. Good for one pass from front to back. */
+/** The files in batches, and metadata.txt in a batch of its own. To be gone through from front to back. */
 class BundleSource implements TarSource<BundleEntry> {
   readonly batches: number;
   readonly #files: readonly FoundFile[];
-  readonly #head: string;
+  readonly #document: MetadataText;
   readonly #metadataSize: number;
   /** hash of each file in hex, as far as they are read */
   readonly #hashes: string[] = [];
   readonly #started = Math.floor(Date.now() / 1000);
 
-  constructor(files: readonly FoundFile[], facts: BundleFacts) {
+  constructor(files: readonly FoundFile[], document: MetadataText) {
     this.#files = files;
-    this.#head = headOf(facts);
+    this.#document = document;
     this.batches = Math.ceil(files.length / BATCH) + 1;
     const placeholder = '0'.repeat(HASH_DIGITS);
     let size = 0;
@@ -84,15 +124,39 @@ class BundleSource implements TarSource<BundleEntry> {
     this.#metadataSize = size;
   }
 
+  /** The same for the same files with the same metadata. */
+  get key(): string {
+    const hash = createHash('sha256').update(this.#document.head);
+    const lines = this.#files.map(({ member, size, mtimeMs }) => JSON.stringify([member, size, mtimeMs]));
+    for (const line of lines.sort()) hash.update(`\n${line}`);
+    return `pacifica-${hash.digest('hex')}`;
+  }
+
+  async *metadata(signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+    if (!this.#document.whole) {
+      for (const [index, file] of this.#files.entries()) {
+        const reader = SteadyFile.open(file.path, file);
+        try {
+          this.#hashes[index] = await hashReader(reader, HASH_TYPE, { signal });
+        } finally {
+          await reader.close();
+        }
+      }
+    }
+    for (const text of this.#metadata((index) => this.#hashes[index] ?? '')) yield Buffer.from(text);
+  }
+
   async batch(batch: number): Promise<readonly BundleEntry[]> {
-    if (batch === this.batches - 1) {
+    const { whole } = this.#document;
+    if (batch === (whole ? 0 : this.batches - 1)) {
       return [{ path: METADATA, size: this.#metadataSize, mtime: this.#started, type: 'file' }];
     }
-    return this.#files.slice(batch * BATCH, (batch + 1) * BATCH).map((file, offset) => {
+    const start = (whole ? batch - 1 : batch) * BATCH;
+    return this.#files.slice(start, start + BATCH).map((file, offset) => {
       // an empty file is never opened, so this is where one that was filled meanwhile is noticed
       if (file.size === 0) checkUnchanged(file.path, file);
       const mtime = Math.floor(file.mtimeMs / 1000);
-      return { path: `data/${file.member}`, size: file.size, mtime, type: 'file', index: batch * BATCH + offset };
+      return { path: `data/${file.member}`, size: file.size, mtime, type: 'file', index: start + offset };
     });
   }
 
@@ -106,14 +170,15 @@ class BundleSource implements TarSource<BundleEntry> {
         this.#metadata((number) => this.#hashes[number] ?? empty),
       );
     }
-    const hash = createHash(HASH_TYPE);
-    return new HashingReader(SteadyFile.open(file.path, file), hash, (hex) => (this.#hashes[index] = hex));
+    const reader = SteadyFile.open(file.path, file);
+    if (this.#document.whole) return reader;
+    return new HashingReader(reader, createHash(HASH_TYPE), (hex) => (this.#hashes[index] = hex));
   }
 
   /** metadata.txt, some entries at a time. */
   *#metadata(hashOf: (index: number) => string): Generator<string> {
-    yield this.#head;
-    for (let start = 0; start < this.#files.length; start += BATCH) {
+    yield this.#document.head;
+    for (let start = 0; start < this.#files.length && !this.#document.whole; start += BATCH) {
       yield this.#files
         .slice(start, start + BATCH)
         .map((file, offset) => `,\n${JSON.stringify(fileEntry(file, hashOf(start + offset)))}`)
@@ -123,15 +188,46 @@ class BundleSource implements TarSource<BundleEntry> {
   }
 }
 
-/** The beginning of metadata.txt, up to the first file. */
-function headOf({ project, instrument, submitter, keyValues }: BundleFacts): string {
-  const entries = [
+function entriesOf({ project, instrument, submitter, keyValues }: BundleFacts): object[] {
+  return [
     { destinationTable: 'Transactions.submitter', value: numberOrText(submitter) },
     { destinationTable: 'Transactions.project', value: project },
     { destinationTable: 'Transactions.instrument', value: numberOrText(instrument) },
     ...keyValues.map(([key, value]) => ({ destinationTable: 'TransactionKeyValue', key, value })),
   ];
+}
+
+/** The beginning of metadata.txt, up to where more entries may come. */
+function headOf(entries: readonly object[]): string {
   return `[${entries.map((entry) => JSON.stringify(entry)).join(',\n')}`;
+}
+
+function isFileEntry(entry: object): entry is { name?: unknown; subdir?: unknown } {
+  return 'destinationTable' in entry && entry.destinationTable === 'Files';
+}
+
+/** @throws PacificaError `invalid` telling which files only one of the two has */
+function checkNamed({ name, entries }: ReadyMetadata, files: readonly FoundFile[]): void {
+  const named = new Set(entries.filter(isFileEntry).map(memberOf));
+  const unnamed = files.filter(({ member }) => !named.delete(member));
+  const [file] = unnamed;
+  const [missing] = named;
+  const where = { hint: `${name} has "Files" entries: these have to name the files that are sent, and no others` };
+  if (file !== undefined)
+    throw new PacificaError('invalid', `${name} does not name ${file.member}${more(unnamed.length)}`, where);
+  if (missing !== undefined) {
+    throw new PacificaError('invalid', `${name} names ${missing}${more(named.size)}, which is not sent`, where);
+  }
+}
+
+function more(count: number): string {
+  return count > 1 ? ` and ${count - 1} more` : '';
+}
+
+/** wire.md, ingest part: where the file of an entry lies below `data/`. */
+function memberOf({ name, subdir }: { name?: unknown; subdir?: unknown }): string {
+  const folders = (typeof subdir === 'string' ? subdir : '').split('/').filter((part) => part !== '' && part !== '.');
+  return [...(folders[0] === 'data' ? folders.slice(1) : folders), String(name)].join('/');
 }
 
 function fileEntry(file: FoundFile, hashsum: string): object {

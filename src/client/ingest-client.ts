@@ -8,6 +8,8 @@ import { speaksOfHash } from './speaks-of-hash.js';
 const SERVICE = 'the ingest service';
 /** ms that the service may take to answer after the last byte: it makes a bundle of any size durable first */
 const ANSWER_TIMEOUT = 30 * 60_000;
+/** the task in which the bundle comes in */
+const FIRST_TASK = 'UPLOADING';
 /** the task that asks whether the user may do this, and the one that comes last (wire.md, ingest part) */
 const POLICY_TASK = 'Policy Validation';
 const LAST_TASK = 'ingest metadata';
@@ -24,6 +26,13 @@ export interface JobState {
   readonly [key: string]: unknown;
 }
 
+/** What a service answered to an upload. */
+export interface Begun {
+  readonly job: JobState;
+  /** the service had a job of this key already, and took nothing now */
+  readonly replayed: boolean;
+}
+
 /** Talks to an ingest service: ours or an original one. */
 export class IngestClient {
   readonly #http = new HttpClient(SERVICE);
@@ -38,9 +47,10 @@ export class IngestClient {
 
   /**
    * Sends a bundle, once: a second try could make a second job of it. So it waits first until the service answers.
-   * @param onBytes told how many bytes of the bundle went out
+   * @param options.key Idempotency-Key: our service takes a bundle of a key once
+   * @param options.onBytes told how many bytes of the bundle went out
    */
-  async upload(bundle: Bundle, onBytes?: (bytes: number) => void): Promise<JobState> {
+  async upload(bundle: Bundle, { key, onBytes }: { key: string; onBytes?: (bytes: number) => void }): Promise<Begun> {
     let sent = 0;
     async function* counted(): AsyncGenerator<Uint8Array> {
       for await (const chunk of bundle.stream()) {
@@ -52,16 +62,18 @@ export class IngestClient {
     await this.#reach();
     try {
       // /upload is what deployed clients use; services that know /ingest know it too
-      return await this.#job(
+      const response = await this.#request(
         {
           method: 'POST',
-          headers: { 'content-type': 'application/octet-stream' },
+          headers: { 'content-type': 'application/octet-stream', 'idempotency-key': key },
           body: counted(),
           size: bundle.size,
           headersTimeout: ANSWER_TIMEOUT,
         },
         '/upload',
       );
+      const replayed = response.header('idempotency-replayed') === 'true';
+      return { job: await this.#jobOf(response), replayed };
     } catch (error) {
       throw sent === bundle.size ? withDoubt(error) : error;
     }
@@ -91,7 +103,10 @@ export class IngestClient {
   }
 
   async #job(request: Omit<HttpRequest, 'url'>, path: string): Promise<JobState> {
-    const response = await this.#request(request, path);
+    return this.#jobOf(await this.#request(request, path));
+  }
+
+  async #jobOf(response: HttpResponse): Promise<JobState> {
     if (response.status !== 200) throw await this.#http.serviceError(response);
     const record = await response.json();
     if (isJobState(record)) return record;
@@ -106,6 +121,45 @@ export class IngestClient {
 /** @returns whether nothing more will happen to a job: what deployed clients go by (wire.md, ingest part) */
 export function jobEnded({ state, task, task_percent }: JobState): boolean {
   return state !== 'OK' || (task === LAST_TASK && Number(task_percent) === 100);
+}
+
+/**
+ * Sends a bundle that an earlier run may have sent: what the service has a good job for is not sent again, what came to
+ * nothing is.
+ * @param send sends it, from its beginning each time
+ * @throws PacificaError {@link jobFailure} when the service has a failed job for it that can be tried again there
+ */
+export async function uploadOnce(
+  client: IngestClient,
+  send: () => Promise<Begun>,
+  options: PollOptions<JobState>,
+): Promise<Begun> {
+  const first = await send();
+  if (!first.replayed) return first;
+  const job = await waitUntilReceived(client, String(first.job.job_id), options);
+  if (job.state === 'OK') return { job, replayed: true };
+  const second = await send();
+  if (second.replayed && second.job.state !== 'OK') {
+    const { code, message } = jobFailure(second.job);
+    throw new PacificaError(code, message, {
+      hint: `the server has its data: "pacifica ingest retry ${second.job.job_id}" there tries it again, --again begins a new job`,
+    });
+  }
+  return second;
+}
+
+/**
+ * Waits until nobody sends the bundle of a job any more: it is in, or it failed.
+ * @returns its state then
+ */
+export async function waitUntilReceived(
+  client: IngestClient,
+  job: string,
+  options: PollOptions<JobState>,
+): Promise<JobState> {
+  const received = ({ state, task, task_percent }: JobState): boolean =>
+    state !== 'OK' || task !== FIRST_TASK || Number(task_percent) === 100;
+  return poll(() => client.state(job), received, options);
 }
 
 /**
@@ -144,7 +198,7 @@ function isJobState(value: unknown): value is JobState {
 function withDoubt(error: unknown): unknown {
   if (!(error instanceof PacificaError) || !['unavailable', 'timeout'].includes(error.code)) return error;
   return new PacificaError(error.code, `${error.message}, after the whole bundle was sent`, {
-    hint: 'the service may have a job for it: look for its files before you send it again',
+    hint: 'send it again: our service takes it once. An original one may have a job for it: look for its files first',
     cause: error,
   });
 }

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { basename } from 'node:path';
 import { Header, Pax } from 'tar';
 import { PacificaError } from '../lib/errors.js';
 import { type RandomReader, readChunks } from '../lib/random-reader.js';
@@ -26,7 +28,16 @@ export async function readyBundle(path: string): Promise<Bundle> {
   } finally {
     await reader.close();
   }
-  return { size: facts.size, stream: () => bytesOf(SteadyFile.open(path, facts)) };
+  const key = createHash('sha256')
+    .update(JSON.stringify([basename(path), facts.size, facts.mtimeMs]))
+    .digest('hex');
+  return { size: facts.size, key: `pacifica-${key}`, stream: () => bytesOf(SteadyFile.open(path, facts)) };
+}
+
+/** A tar that was just made here and whose key is known. */
+export function savedBundle(path: string, { key, files }: Bundle): Bundle {
+  const facts = factsOf(path);
+  return { size: facts.size, key, files, stream: () => bytesOf(SteadyFile.open(path, facts)) };
 }
 
 async function* bytesOf(reader: RandomReader): AsyncGenerator<Buffer> {

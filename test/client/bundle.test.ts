@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Bundle, type BundleFacts, prepareBundle } from '../../src/client/bundle.js';
 import { tarName } from '../../src/client/bundle-walk.js';
+import { collect } from '../support/streams.js';
 
 const facts: BundleFacts = { project: '1234a', instrument: '54', submitter: '10', keyValues: [['Temp C', '27']] };
 
@@ -166,6 +167,89 @@ describe('prepareBundle', () => {
     } finally {
       process.chdir(was);
     }
+  });
+
+  it('goes through links when it is asked to, and not for ever', async () => {
+    write('tree/a', 'a');
+    write('elsewhere/deep/b', 'b');
+    symlinkSync('../elsewhere', join(dir, 'tree/linked'));
+    symlinkSync('a', join(dir, 'tree/same'));
+    symlinkSync('../tree', join(dir, 'elsewhere/back'));
+    symlinkSync('nowhere', join(dir, 'tree/broken'));
+    const bundle = await prepareBundle([join(dir, 'tree')], facts, {
+      followLinks: true,
+      onSkipped: (path, what) => skipped.push(`${path}: ${what}`),
+    });
+    const names = execFileSync('tar', ['tf', await save(bundle)], { encoding: 'utf8' })
+      .trim()
+      .split('\n');
+    const below = names.map((name) => name.replace(/^.*\/tree\//, ''));
+    expect(below).toEqual(['a', 'linked/deep/b', 'same', 'metadata.txt']);
+    expect(skipped).toEqual([
+      `${join(dir, 'tree/broken')}: a symbolic link to nothing`,
+      `${join(dir, 'tree/linked/back')}: a symbolic link to a folder that it is in`,
+    ]);
+  });
+
+  it('leaves out what it is told to, folders with all that is in them', async () => {
+    for (const path of ['tree/a', 'tree/a.tmp', 'tree/.git/x', 'tree/sub/.git/y', 'tree/sub/b']) write(path, path);
+    const options = { onSkipped: () => undefined, exclude: (path: string) => /\.tmp$|\.git$/.test(path) };
+    const bundle = await prepareBundle([join(dir, 'tree')], facts, options);
+    expect(bundle.files).toBe(2);
+    await expect(prepareBundle([join(dir, 'tree')], facts, { ...options, exclude: () => true })).rejects.toMatchObject({
+      code: 'invalid',
+    });
+  });
+
+  it('has one key for the same files and facts, another one for any other', async () => {
+    const file = write('a', 'a');
+    const other = write('b', 'b');
+    utimesSync(file, 1000, 1000);
+    const key = async (paths: string[], more: Partial<BundleFacts> = {}): Promise<string> =>
+      (await prepareBundle(paths, { ...facts, ...more }, { onSkipped: () => undefined })).key;
+    const first = await key([file, other]);
+    expect(first).toMatch(/^pacifica-[0-9a-f]{64}$/);
+    expect(await key([other, file])).toBe(first);
+    const others = new Set([await key([file]), await key([file, other], { project: 'x' })]);
+    utimesSync(file, 1000, 1001);
+    others.add(await key([file, other]));
+    writeFileSync(file, 'aa');
+    utimesSync(file, 1000, 1000);
+    others.add(await key([file, other]));
+    expect(others.size).toBe(4);
+    expect(others.has(first)).toBe(false);
+  });
+
+  it('takes ready metadata: as the beginning, or as all of it, and then first', async () => {
+    const file = write('tree/a', 'a');
+    const tree = join(dir, 'tree');
+    const member = tarName(tree);
+    const own = [{ destinationTable: 'Transactions.project', value: 'mine' }];
+    const onSkipped = (): void => undefined;
+    const begun = await prepareBundle([tree], { name: 'm', entries: own }, { onSkipped });
+    const made = metadataOf(unpack(await save(begun)));
+    expect(made).toMatchObject([
+      ...own,
+      { name: 'a', subdir: `data/${member}/`, hashsum: expect.stringMatching(/^86f7e4/) as string },
+    ]);
+    const text = (await collect(begun.metadata())).toString();
+    expect(JSON.parse(text)).toEqual(made);
+
+    const entries = [...own, { ...made[1], subdir: member, extra: 1 }];
+    const whole = await prepareBundle([tree], { name: 'm', entries }, { onSkipped });
+    const tar = await save(whole);
+    expect(metadataOf(unpack(tar))).toEqual(entries);
+    expect(execFileSync('tar', ['tf', tar], { encoding: 'utf8' })).toBe(`metadata.txt\ndata/${member}/a\n`);
+
+    write('tree/b', 'b');
+    const refused = prepareBundle([tree], { name: 'm.json', entries }, { onSkipped });
+    await expect(refused).rejects.toMatchObject({ code: 'invalid', message: `m.json does not name ${member}/b` });
+    rmSync(file);
+    rmSync(join(dir, 'tree/b'));
+    write('tree/a', 'a');
+    const more = [...entries, { ...entries[1], name: 'c' }];
+    const missing = prepareBundle([tree], { name: 'm.json', entries: more }, { onSkipped });
+    await expect(missing).rejects.toMatchObject({ message: `m.json names ${member}/c, which is not sent` });
   });
 
   it('leaves links and pipes out and says so; follows a link that is given itself', async () => {

@@ -411,7 +411,7 @@ describe('ingest upload', () => {
     };
     const { code, stderr } = await run(['ingest', 'upload', 'f', ...facts]);
     expect(code).toBe(5);
-    expect(stderr).toMatch(/after the whole bundle was sent\n Hint: the service may have a job for it/);
+    expect(stderr).toMatch(/after the whole bundle was sent\n Hint: send it again: our service takes it once/);
     expect(seen.filter(({ method }) => method === 'POST')).toHaveLength(1);
   });
 
