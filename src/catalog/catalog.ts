@@ -45,6 +45,11 @@ export interface FileQuery {
   /** any case of letters */
   hashsum?: string;
   mimetype?: string;
+  /** pattern of the name: `*` is any text, `?` one character; case matters */
+  name_glob?: string;
+  /** with {@link value}: a key/value of the file itself or of its transaction */
+  key?: string;
+  value?: string;
   /** only ids less than this: reads a long list piece by piece, whatever is added meanwhile */
   below?: number;
   /** at most that many, 1-based page `page`; both optional */

@@ -46,13 +46,15 @@ export class EmbeddedMetadata implements Metadata, Lookups {
   }
 
   async files(query: FileQuery): Promise<CatalogFile[]> {
-    const { _id, transaction, hashtype, hashsum, limit, page, ...rest } = query;
+    const { _id, transaction, hashtype, hashsum, name_glob: nameGlob, key, value, limit, page, ...rest } = query;
     const filter: FileFilter = {
       ...rest,
       id: _id,
       transaction_id: transaction,
       hashtype: hashtype === undefined ? undefined : parseHashType(hashtype),
       hashsum: hashsum?.toLowerCase(),
+      nameGlob,
+      keyValue: key === undefined || value === undefined ? undefined : { key, value },
       ...paging(limit, page),
     };
     return (await this.#tables.files(filter)).map(toFile);

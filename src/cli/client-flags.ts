@@ -8,6 +8,7 @@ const SERVICES = {
   cart: 'Cart service',
   ingest: 'Ingest service',
   proxy: 'Proxy service',
+  catalog: 'Catalog',
 } as const;
 
 type Service = keyof typeof SERVICES;
@@ -24,6 +25,7 @@ export const archiveUrl = { 'archive-url': urlFlag('archive') };
 export const cartUrl = { 'cart-url': urlFlag('cart') };
 export const ingestUrl = { 'ingest-url': urlFlag('ingest') };
 export const proxyUrl = { 'proxy-url': urlFlag('proxy') };
+export const catalogUrl = { 'catalog-url': urlFlag('catalog') };
 
 /** Which setting each of these flags stands for. */
 export const URL_SETTINGS: Readonly<Record<string, SettingName>> = {
@@ -31,6 +33,7 @@ export const URL_SETTINGS: Readonly<Record<string, SettingName>> = {
   'cart-url': 'cart.url',
   'ingest-url': 'ingest.url',
   'proxy-url': 'proxy.url',
+  'catalog-url': 'catalog.url',
 };
 
 export const outputFlag = {

@@ -9,10 +9,35 @@ import { messageOf, PacificaError } from '../lib/errors.js';
  */
 export async function readJson(path: string, signal: AbortSignal): Promise<unknown> {
   const { name, content } = await readInput(path, signal);
+  return parse(content, name);
+}
+
+/**
+ * Reads a JSON document, or lines of JSON as our commands print them: these become one list.
+ * @throws PacificaError as {@link readJson}
+ */
+export async function readJsonLines(path: string, signal: AbortSignal): Promise<unknown> {
+  const { name, content } = await readInput(path, signal);
+  const lines = content.split('\n').flatMap((line, index) => (line.trim() === '' ? [] : [{ line, number: index + 1 }]));
+  if (lines.length === 0) return [];
+  // a document that is written over several lines has no object on its first one
+  if (lines.length === 1 || !isObject(lines[0]?.line ?? '')) return parse(content, name);
+  return lines.map(({ line, number }) => parse(line, `line ${number} of ${name}`));
+}
+
+function parse(text: string, name: string): unknown {
   try {
-    return JSON.parse(content) as unknown;
+    return JSON.parse(text) as unknown;
   } catch (error) {
     throw new PacificaError('invalid', `${name} is no JSON: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function isObject(line: string): boolean {
+  try {
+    return line.trimStart().startsWith('{') && typeof JSON.parse(line) === 'object';
+  } catch {
+    return false;
   }
 }
 

@@ -119,7 +119,12 @@ export class CartClient {
  * @throws PacificaError `invalid` when there is no list; what stands in it is checked by the service
  */
 export function cartRequest(document: unknown): CartRequest {
-  if (Array.isArray(document)) return { fileids: document };
+  if (Array.isArray(document)) {
+    if (document.length === 0) throw new PacificaError('invalid', 'the list of files is empty');
+    return { fileids: document };
+  }
+  // a single line of a list of lines
+  if (typeof document === 'object' && document !== null && 'path' in document) return { fileids: [document] };
   if (typeof document === 'object' && document !== null && 'fileids' in document && Array.isArray(document.fileids)) {
     const bundle = 'bundle' in document && typeof document.bundle === 'boolean' ? document.bundle : undefined;
     return { fileids: document.fileids, bundle };

@@ -159,11 +159,14 @@ function paging(ctx: Koa.Context): { limit?: number; page?: number } {
   return { limit, page };
 }
 
-const FILE_TEXTS = ['name', 'subdir', 'hashtype', 'hashsum', 'mimetype'] as const;
+const FILE_TEXTS = ['name', 'name_glob', 'subdir', 'hashtype', 'hashsum', 'mimetype', 'key', 'value'] as const;
 const FILE_PARAMETERS = [...FILE_TEXTS, '_id', 'transaction', 'transaction_id', 'below', ...PAGING];
 
 function fileQuery(ctx: Koa.Context): FileQuery {
   onlyKnown(ctx, FILE_PARAMETERS);
+  if ((queryText(ctx, 'key') === undefined) !== (queryText(ctx, 'value') === undefined)) {
+    throw new PacificaError('invalid', 'the query parameters key and value go together');
+  }
   return {
     ...Object.fromEntries(FILE_TEXTS.map((name) => [name, queryText(ctx, name)])),
     _id: queryInteger(ctx, '_id', 0),

@@ -50,6 +50,18 @@ export function normalizeHash(hashtype: string, hashsum: string): { type: HashTy
   return { type, sum };
 }
 
+/**
+ * @returns the type of a hash that has so many hex digits: each type has its own length
+ * @throws PacificaError `invalid`
+ */
+export function hashOfLength(digits: number): HashType {
+  const type = HASH_TYPES.find((known) => HEX_DIGITS[known] === digits);
+  if (type !== undefined) return type;
+  throw new PacificaError('invalid', `no hash has ${digits} characters`, {
+    hint: HASH_TYPES.map((known) => `${known} has ${HEX_DIGITS[known]}`).join(', '),
+  });
+}
+
 function shown(hashsum: string): string {
   return JSON.stringify(hashsum.length > 150 ? `${hashsum.slice(0, 150)}...` : hashsum);
 }

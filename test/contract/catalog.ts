@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Catalog, CatalogFile, MetadataEntry } from '../../src/catalog/catalog.js';
+import type { Catalog, CatalogFile, FileQuery, MetadataEntry } from '../../src/catalog/catalog.js';
 
 /** What a suite is run against. */
 export interface CatalogTenant {
@@ -192,6 +192,42 @@ export function catalogContract(open: () => Promise<CatalogTenant>): void {
       expect(await catalog.metadata.files({ transaction: second })).toEqual([]);
       expect(await catalog.metadata.files({ _id: free })).toEqual([]);
       expect(ids(await catalog.metadata.files({ transaction: first }))).toEqual([taken]);
+    });
+
+    it('finds by a pattern of the name, and by a key/value of the file or of its transaction', async () => {
+      const [first = 0, second = 0, a = 0, b = 0, c = 0, d = 0] = freshIds(6);
+      const name = (text: string): { name: string } => ({ name: text });
+      await catalog.metadata.ingest(
+        transactionEntries(
+          first,
+          fileEntry(a, name(`Glob${first}_one.txt`)),
+          fileEntry(b, name(`glob${first}[x]%.dat`)),
+          { destinationTable: 'TransactionKeyValue', key: 'sample', value: `it's ${first}` },
+        ),
+        'root',
+      );
+      await catalog.metadata.ingest(
+        transactionEntries(
+          second,
+          fileEntry(c, name(`glob${first}_two.txt`)),
+          fileEntry(d, name(`glob${first}xyz.txt`)),
+          { destinationTable: 'FileKeyValue', key: 'sample', value: `it's ${first}`, file_id: d },
+          { destinationTable: 'FileKeyValue', key: 'other', value: 'x', file_id: c },
+        ),
+        'root',
+      );
+      const found = async (query: FileQuery): Promise<number[]> => ids(await catalog.metadata.files(query));
+      expect(await found({ name_glob: `glob${first}*` })).toEqual([d, c, b]);
+      expect(await found({ name_glob: `*lob${first}_???.txt` })).toEqual([c, a]);
+      expect(await found({ name_glob: `glob${first}[[]x]%.dat` })).toEqual([]);
+      expect(await found({ name_glob: `glob${first}[x]%.dat` })).toEqual([b]);
+      expect(await found({ name_glob: `glob${first}%` })).toEqual([]);
+      expect(await found({ name_glob: `glob${first}\\*` })).toEqual([]);
+      expect(await found({ key: 'sample', value: `it's ${first}` })).toEqual([d, b, a]);
+      expect(await found({ key: 'sample', value: `it's ${first}`, name_glob: '*.txt' })).toEqual([d, a]);
+      expect(await found({ key: 'sample', value: `it's ${first}`, limit: 2, page: 2 })).toEqual([a]);
+      expect(await found({ key: 'other', value: `it's ${first}` })).toEqual([]);
+      expect(await found({ key: 'nothing', value: 'x' })).toEqual([]);
     });
 
     it('brings hashes, folders and times to one form', async () => {

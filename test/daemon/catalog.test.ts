@@ -344,6 +344,8 @@ describe('GET /files', () => {
     ['page=1', /limit/],
     ['hashtype=crc32', /crc32/],
     ['mtime=2016-11-11', /mtime/],
+    ['key=a', /key and value/],
+    ['value=a', /key and value/],
     ['name=a&name=b', /name/],
     ['name=a%00', /name/],
   ])('refuses %s', async (query, message) => {

@@ -12,6 +12,8 @@ import {
 import { PacificaError } from '../../lib/errors.js';
 import type { Database } from './database.js';
 
+type Literal = ReturnType<typeof literal>;
+
 /** rows a statement, and rows a transaction: others who write wait no longer than for these */
 const BATCH = 500;
 const BATCHES = 5;
@@ -94,6 +96,10 @@ export interface FileFilter {
   hashtype?: string;
   hashsum?: string;
   mimetype?: string;
+  /** pattern of the name: `*` is any text, `?` one character; case matters */
+  nameGlob?: string;
+  /** of the file itself, or of its transaction */
+  keyValue?: KeyValueRecord;
   /** only ids less than this */
   below?: number;
   limit?: number;
@@ -311,12 +317,20 @@ export class TransactionTables {
   }
 
   /** Finds files of completed transactions, the highest id first. */
-  async files({ below, limit, offset, ...fields }: FileFilter): Promise<FileRow[]> {
+  async files({ below, limit, offset, nameGlob, keyValue, ...fields }: FileFilter): Promise<FileRow[]> {
     const where: WhereOptions<FileRow> = Object.fromEntries(
       Object.entries<string | number | undefined>(fields).filter(([, value]) => value !== undefined),
     );
     const rows: Stored<FileRow>[] = await this.#files.findAll({
-      where: { [Op.and]: [where, below === undefined ? {} : { id: { [Op.lt]: below } }, COMPLETED] },
+      where: {
+        [Op.and]: [
+          where,
+          ...(below === undefined ? [] : [{ id: { [Op.lt]: below } }]),
+          ...(nameGlob === undefined ? [] : [this.#nameLike(nameGlob)]),
+          ...(keyValue === undefined ? [] : [this.#withKeyValue(keyValue)]),
+          COMPLETED,
+        ],
+      },
       order: [['id', 'DESC']],
       limit,
       offset,
@@ -330,6 +344,30 @@ export class TransactionTables {
       created: Number(row.created),
       deleted: row.deleted === null ? null : Number(row.deleted),
     }));
+  }
+
+  /** SQLite's LIKE takes no notice of case, and PostgreSQL has no GLOB. */
+  #nameLike(glob: string): Literal {
+    const { sequelize } = this.#database;
+    if (sequelize.getDialect() === 'sqlite') {
+      return literal(`pacifica_file.name GLOB ${sequelize.escape(glob.replaceAll('[', '[[]'))}`);
+    }
+    const like = glob
+      .replace(/[\\%_]/g, '\\$&')
+      .replaceAll('*', '%')
+      .replaceAll('?', '_');
+    return literal(`pacifica_file.name LIKE ${sequelize.escape(like)}`);
+  }
+
+  #withKeyValue({ key, value }: KeyValueRecord): Literal {
+    const { sequelize } = this.#database;
+    const matching = (table: string, column: string): string =>
+      `(SELECT v.${column} FROM ${table} v JOIN pacifica_key k ON k.id = v.key_id
+        WHERE k.key = ${sequelize.escape(key)} AND v.value = ${sequelize.escape(value)})`;
+    return literal(
+      `(pacifica_file.transaction_id IN ${matching('pacifica_transaction_key_value', 'transaction_id')}
+        OR pacifica_file.id IN ${matching('pacifica_file_key_value', 'file_id')})`,
+    );
   }
 
   /** @returns undefined when there is none, or it is not complete */
