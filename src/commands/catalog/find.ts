@@ -14,7 +14,8 @@ export default class CatalogFind extends ClientCommand {
 with nothing given all files are listed. With --json each line is what "pacifica cart create --from -" takes.`);
   static override examples = [
     '<%= config.bin %> <%= command.id %> --transaction 1234',
-    "<%= config.bin %> <%= command.id %> --name '*.raw' --key-value 'Temp C=27' --json | <%= config.bin %> cart create --from - --wait",
+    "<%= config.bin %> <%= command.id %> --name '*.raw' --key-value 'Temp C=27'",
+    "<%= config.bin %> <%= command.id %> --name '*.raw' --json | <%= config.bin %> cart create --from -",
   ];
   static override flags = {
     hash: Flags.string({ summary: 'Hash in hex; its length tells the type, or sha1:... does', helpValue: 'HASH' }),
