@@ -2,6 +2,7 @@ import { afterAll, describe } from 'vitest';
 import { jobChurnContract } from '../contract/job-churn.js';
 import { jobOutageContract } from '../contract/job-outage.js';
 import { mongoPlace, postgresPlace, sqlitePlace } from '../support/job-places.js';
+import { mongoUrl, startFerret } from '../support/mongo.js';
 import { startPostgres } from '../support/postgres.js';
 import { tcpGate } from '../support/tcp-gate.js';
 
@@ -9,7 +10,6 @@ import { tcpGate } from '../support/tcp-gate.js';
 const AWAY = 20;
 
 const postgres = await startPostgres();
-const mongodb = process.env.PACIFICA_TEST_MONGODB_URL;
 
 jobChurnContract('SQLite', sqlitePlace);
 
@@ -19,10 +19,16 @@ describe.skipIf(postgres === undefined)('PostgreSQL', () => {
   if (postgres !== undefined) jobOutageContract('PostgreSQL', postgres, () => postgresPlace(postgres), AWAY);
 });
 
-describe.skipIf(mongodb === undefined)('MongoDB (PACIFICA_TEST_MONGODB_URL names a server)', async () => {
-  jobChurnContract('MongoDB', () => mongoPlace(mongodb));
-  if (mongodb === undefined) return;
-  const way = new URL(mongodb);
-  const gate = await tcpGate(Number(way.port) || 27_017);
-  jobOutageContract('MongoDB', gate, () => mongoPlace(mongodb, gate.port), AWAY);
+describe.skipIf(mongoUrl === undefined)('MongoDB (PACIFICA_TEST_MONGODB_URL names a server)', async () => {
+  jobChurnContract('MongoDB', () => mongoPlace(mongoUrl));
+  if (mongoUrl === undefined) return;
+  const ferret = await startFerret();
+  afterAll(() => ferret?.stop());
+  if (ferret !== undefined) {
+    jobOutageContract('FerretDB', ferret, () => mongoPlace(ferret.url), AWAY);
+    return;
+  }
+  // a server that is not ours to stop: the way to it is cut
+  const gate = await tcpGate(Number(new URL(mongoUrl).port) || 27_017);
+  jobOutageContract('MongoDB', gate, () => mongoPlace(mongoUrl, gate.port), AWAY);
 });
