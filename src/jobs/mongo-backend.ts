@@ -57,7 +57,8 @@ export class MongoQueueBackend implements QueueBackend {
       // what was written is to survive the loss of a server: acknowledged by most of them, and in their journals
       ...(!says('w') && { writeConcern: { w: 'majority', journal: true } }),
     });
-    this.#client.on('error', onError);
+    // the driver reconnects by itself and says nothing else of a server that is away
+    this.#client.on('serverHeartbeatFailed', ({ failure }) => onError(failure));
     const database = this.#client.db();
     this.#jobs = database.collection<JobDocument>(COLLECTION);
     this.#agenda = new MongoBackend({ mongo: database, collection: COLLECTION, logCollection: 'pacifica_job_log' });

@@ -8,6 +8,9 @@ import { type DueTime, type Finished, jobIdOf, type JobStore } from './store.js'
 
 const TABLE = 'pacifica_job';
 
+/** held until the end of a transaction */
+const LOCK = `SELECT pg_advisory_xact_lock(hashtext('${TABLE}'))`;
+
 /** jobs in one statement */
 const BATCH = 500;
 
@@ -43,6 +46,18 @@ export class PostgresQueueBackend implements QueueBackend {
     const pool: unknown = repository instanceof PostgresJobRepository ? repository.getPool() : undefined;
     // without a listener an idle connection that breaks ends the process
     if (pool instanceof EventEmitter) pool.on('error', options.onError);
+    // it looks for a job with the same unique key, and inserts one when there is none: one process after the other
+    const save = repository.saveJob.bind(repository);
+    repository.saveJob = (job, saveOptions) =>
+      job.unique === undefined ? save(job, saveOptions) : this.#alone(() => save(job, saveOptions));
+  }
+
+  /** Runs `work` while no other process runs such. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#database.write(async (transaction) => {
+      await this.#database.sequelize.query(LOCK, { transaction });
+      return work();
+    });
   }
 
   get repository(): JobRepository {
@@ -59,11 +74,8 @@ export class PostgresQueueBackend implements QueueBackend {
 
   async connect(): Promise<void> {
     if (this.#options.url !== '' && this.#own === undefined) this.#own = await Database.open(this.#url);
-    await this.#database.write(async (transaction) => {
-      // several processes that make the table at once would fail on each other
-      await this.#database.sequelize.query(`SELECT pg_advisory_xact_lock(hashtext('${TABLE}'))`, { transaction });
-      await this.#agenda.connect();
-    });
+    // several processes that make the table at once would fail on each other
+    await this.#alone(() => this.#agenda.connect());
   }
 
   async close(): Promise<void> {

@@ -1,12 +1,16 @@
 import { InMemoryNotificationChannel, type NotificationChannel, toJobId } from 'agenda';
+import { backoff } from '../lib/backoff.js';
 import type { FaultLog } from './fault-log.js';
 import type { JobStore } from './store.js';
 
 /** longest wait that a timer of Node can do without overflow, and then some safety: ms */
 const LONGEST_TIMER = 3_600_000;
 
+/** ms until a look that failed is repeated, at first */
+const LOOK_AGAIN = 200;
+
 export interface WakeupsOptions {
-  readonly store: JobStore;
+  readonly store: Pick<JobStore, 'due'>;
   /** the kinds that this process works on */
   readonly kinds: readonly string[];
   /** tells of jobs put by other processes */
@@ -31,6 +35,8 @@ export class Wakeups {
   #alarm: { at: number; timer: NodeJS.Timeout } | undefined;
   #looking = false;
   #lookAgain = false;
+  /** looks in a row that failed */
+  #failures = 0;
   #lookTimer: NodeJS.Timeout | undefined;
   #unsubscribe: (() => void) | undefined;
   readonly #onState: (state: string) => void;
@@ -112,8 +118,12 @@ export class Wakeups {
         if (at <= now) this.call(kind);
         else this.at(at);
       }
+      this.#failures = 0;
     } catch (error) {
       this.#options.faults.report('can not look for jobs that are due', error);
+      this.#failures += 1;
+      const { lookEvery } = this.#options;
+      this.at(new Date(Date.now() + backoff(this.#failures, { first: LOOK_AGAIN, longest: lookEvery })));
     } finally {
       this.#looking = false;
     }

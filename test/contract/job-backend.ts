@@ -12,6 +12,8 @@ export interface JobPlace {
   readonly url: string;
   /** false: the server's updates are not atomic between processes (FerretDB), so a job may start twice; effects may not */
   readonly atomic: boolean;
+  /** false: a MongoDB server that is in no replica set and can not tell of changes */
+  readonly tells: boolean;
   close(): Promise<void>;
 }
 
@@ -67,6 +69,12 @@ export function jobBackendContract(name: string, open: () => Promise<JobPlace>):
       agendas.push(agenda);
       return agenda;
     }
+
+    /** What a MongoDB server can only do in a replica set. */
+    const notApplicable = (context: TestContext): void => {
+      console.info(`${name}: ${context.task.name}: not applicable`);
+      context.skip();
+    };
 
     const inMs = (ms: number): Date => new Date(Date.now() + ms);
     const job = (some: Partial<JobParameters>): JobParameters => ({
@@ -149,6 +157,18 @@ export function jobBackendContract(name: string, open: () => Promise<JobPlace>):
         expect(other._id).not.toBe(one._id);
         const elsewhere = await save({ name: 'other', unique, data: { id: 7 } });
         expect(elsewhere._id).not.toBe(one._id);
+      });
+
+      it('keeps one job for a unique key that several processes save at the same moment', async (context) => {
+        if (!place.tells) return notApplicable(context);
+        const repositories = [backend, await connect(), await connect()].map(({ repository }) => repository);
+        const unique = { 'data.id': 7 };
+        await Promise.all(
+          repositories.flatMap((repository) =>
+            Array.from({ length: 10 }, (_, n) => repository.saveJob(job({ unique, data: { id: 7, n } }), undefined)),
+          ),
+        );
+        expect((await backend.repository.queryJobs({ name: 'work' })).total).toBe(1);
       });
 
       it('finds jobs by name, id, data and text', async () => {
@@ -501,15 +521,10 @@ export function jobBackendContract(name: string, open: () => Promise<JobPlace>):
     });
 
     describe('notification', () => {
-      /** A MongoDB server tells of changes when it is in a replica set. */
-      const notApplicable = (context: TestContext): void => {
-        console.info(`${name}: ${context.task.name}: not applicable`);
-        context.skip();
-      };
-
       it('reaches other processes, whole, until they do not listen any more', async (context) => {
         const [here, there] = [await connect(), await connect()];
-        if (here.channel === undefined || there.channel === undefined) return notApplicable(context);
+        if (!place.tells) return notApplicable(context);
+        if (here.channel === undefined || there.channel === undefined) throw new Error('there is no channel');
         expect(there.channel.state).toBe('disconnected');
         const states: string[] = [];
         there.channel.on('stateChange', (state) => states.push(state));
@@ -533,7 +548,8 @@ export function jobBackendContract(name: string, open: () => Promise<JobPlace>):
 
       it('starts a job that another process puts long before the next poll', async (context) => {
         const [here, there] = [await connect(), await connect()];
-        if (here.channel === undefined) return notApplicable(context);
+        if (!place.tells) return notApplicable(context);
+        if (here.channel === undefined) throw new Error('there is no channel');
         const worker = await agendaOn(there, { processEvery: 60_000 });
         let started = 0;
         worker.define('work', async () => void (started = Date.now()));

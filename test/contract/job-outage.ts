@@ -1,13 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import { QueryTypes } from 'sequelize';
 import { describe, expect, it } from 'vitest';
 import { type Jobs, openJobQueue } from '../../src/jobs/jobs.js';
 import { PacificaError } from '../../src/lib/errors.js';
 import type { JobRun } from '../../src/lib/job-queue.js';
 import { WORK } from '../support/job-worker-options.js';
-import { silent } from '../support/log.js';
 import { until } from '../support/until.js';
 import type { JobPlace } from './job-backend.js';
+
+/** What the log says while the server is away. */
+const FAULTS = [
+  'lost a connection of the job queue',
+  'can not look for jobs that are due',
+  'the job queue has a problem',
+];
 
 /** A server that can be taken away and brought back. */
 export interface OutageServer {
@@ -38,10 +45,13 @@ export function jobOutageContract(name: string, server: OutageServer, open: () =
         const finish = 'UPDATE test_work SET effects = effects + 1 WHERE id = $id AND run_id = $run';
         if ((await change(finish, { id, run })) === 0) throw new PacificaError('aborted', 'another run has it');
       };
+      const told: string[] = [];
+      const stream = { write: (line: string) => told.push((JSON.parse(line) as { msg: string }).msg) };
+      const log = pino({ level: 'error' }, stream);
       const jobs: Jobs[] = [];
       for (let n = 0; n < 2; n += 1) {
         const handlers = new Map([['cart' as const, handler]]);
-        const options = { lockLifetimeMs: 2000, concurrency: 2, work: true, log: silent, keepFinishedMs: 0 };
+        const options = { lockLifetimeMs: 2000, concurrency: 2, work: true, log, keepFinishedMs: 0 };
         jobs.push(await openJobQueue({ ...place, ...options, handlers }));
       }
       const [one, other] = jobs;
@@ -55,13 +65,16 @@ export function jobOutageContract(name: string, server: OutageServer, open: () =
       await server.down();
       await expect(one.health()).rejects.toMatchObject({ code: 'unavailable' });
       await expect(one.add('cart', 'x')).rejects.toMatchObject({ code: 'unavailable' });
-      await sleep(seconds * 1000);
+      const [before, began] = [one.faults, Date.now()];
+      // each is heard: the connection, what looks for jobs, and Agenda itself
+      for (const line of FAULTS) await until(line, () => told.includes(line));
+      await sleep(Math.max(0, began + seconds * 1000 - Date.now()));
+      expect(one.faults).toBeGreaterThan(before);
       await server.up();
 
       await until('health', async () => one.health().then(() => true), 30_000);
       await until('all effects', async () => (await rows()).every(({ effects }) => effects > 0), 60_000);
       expect((await rows()).filter(({ effects }) => effects !== 1)).toEqual([]);
-      expect(one.faults + other.faults).toBeGreaterThan(0);
       // what is put now starts at once again, by the call and not by the poll
       await database.writeStatement("INSERT INTO test_work (id, starts, effects) VALUES ('late', 0, 0)", {});
       await one.add('cart', 'late');

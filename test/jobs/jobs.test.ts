@@ -98,20 +98,6 @@ it('tries again what a handler gave up since another run has its row; takes anyt
   expect((await jobs.admin.show('cart', 'odd')).error).toBe('no error at all');
 });
 
-it('keeps one job for a unique key that several processes save at the same moment', async () => {
-  const others = [await Database.open(place.database.url), await Database.open(place.database.url)];
-  const repositories = [place.database, ...others].map((database) => new SqliteJobRepository(database));
-  const job = { name: 'work', priority: 0, nextRunAt: new Date(), type: 'normal' } as const;
-  const unique = { 'data.id': 1 };
-  await Promise.all(
-    repositories.flatMap((repository) =>
-      Array.from({ length: 10 }, (_, n) => repository.saveJob({ ...job, data: { id: 1, n }, unique }, undefined)),
-    ),
-  );
-  expect((await repositories[0]?.queryJobs({ name: 'work' }))?.total).toBe(1);
-  for (const database of others) await database.close();
-});
-
 it('hands each of many jobs to one of several processes that ask at the same moment', async () => {
   const others = [await Database.open(place.database.url), await Database.open(place.database.url)];
   const repositories = [place.database, ...others].map((database) => new SqliteJobRepository(database));

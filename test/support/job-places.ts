@@ -15,6 +15,7 @@ export async function sqlitePlace(): Promise<JobPlace> {
     database,
     url: '',
     atomic: true,
+    tells: true,
     async close() {
       await database.close();
       await removeFolder(folder);
@@ -26,7 +27,7 @@ export async function sqlitePlace(): Promise<JobPlace> {
 export async function postgresPlace(postgres: TestPostgres | undefined): Promise<JobPlace> {
   if (postgres === undefined) throw new Error('there is no PostgreSQL here');
   const database = await Database.open(await postgres.createDatabase());
-  return { database, url: '', atomic: true, close: () => database.close() };
+  return { database, url: '', atomic: true, tells: true, close: () => database.close() };
 }
 
 /**
@@ -44,10 +45,12 @@ export async function mongoPlace(server: string | undefined, way?: number): Prom
     url.searchParams.set('directConnection', 'true');
   }
   const info = await mongo.db().admin().command({ buildInfo: 1 });
+  const hello = await mongo.db().admin().command({ hello: 1 });
   return {
     database: domain.database,
     url: url.href,
     atomic: info.ferretdbVersion === undefined,
+    tells: hello.setName !== undefined,
     async close() {
       await domain.close();
       await mongo.db().dropDatabase();

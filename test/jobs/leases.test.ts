@@ -1,0 +1,48 @@
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { backendFor, type QueueBackend } from '../../src/jobs/backend.js';
+import { Leases } from '../../src/jobs/leases.js';
+import type { JobPlace } from '../contract/job-backend.js';
+import { sqlitePlace } from '../support/job-places.js';
+import { silent } from '../support/log.js';
+
+let place: JobPlace;
+let backend: QueueBackend;
+beforeEach(async () => {
+  place = await sqlitePlace();
+  backend = await backendFor({ ...place, log: silent, onError: () => undefined });
+});
+afterEach(async () => {
+  await backend.close();
+  await place.close();
+});
+
+it('holds no more jobs of a kind than it has slots, however many ask for one at a time', async () => {
+  const released: string[] = [];
+  const leases = new Leases({
+    store: backend.store,
+    worker: 'me',
+    lifetimeMs: 60_000,
+    slotsOf: (kind) => (kind === 'cart' ? 2 : 1),
+    onRelease: (kind) => released.push(kind),
+    onError: (error) => {
+      throw error;
+    },
+  });
+  const ids = Array.from({ length: 10 }, (_, n) => `${n}`);
+  for (const kind of ['cart', 'ingest']) await backend.store.put(kind, ids, new Date(), false);
+  const take = async (kind: string): Promise<number> =>
+    (await Promise.all(ids.map(() => leases.take(kind)))).filter((job) => job !== undefined).length;
+
+  expect(await take('cart')).toBe(2);
+  expect(await take('cart')).toBe(0);
+  expect(await take('ingest')).toBe(1);
+  expect((await backend.repository.queryJobs({ state: 'running' })).total).toBe(3);
+  for (const lease of leases.held) await leases.release(lease);
+  expect(released.toSorted()).toEqual(['cart', 'cart', 'ingest']);
+  expect((await backend.repository.queryJobs({ state: 'running' })).total).toBe(0);
+  expect(await take('cart')).toBe(2);
+
+  await leases.close();
+  for (const lease of leases.held) await leases.release(lease);
+  expect(await take('cart')).toBe(0);
+});
