@@ -64,8 +64,11 @@ export function hasNginx(): boolean {
   return status === 0 && stderr.includes('http_dav_module');
 }
 
-/** Starts nginx as distributions set it up: a worker a core, sendfile, a line a request in the log; and WebDAV. */
-export async function startNginx(folder: string): Promise<Server> {
+/**
+ * Starts nginx as distributions set it up: a worker a core, sendfile, a line a request in the log; and WebDAV.
+ * @param locations more of its configuration
+ */
+export async function startNginx(folder: string, locations = ''): Promise<Server> {
   const root = join(folder, 'root');
   const temporary = join(folder, 'tmp');
   await Promise.all([root, temporary].map((one) => mkdir(one, { recursive: true })));
@@ -86,7 +89,7 @@ export async function startNginx(folder: string): Promise<Server> {
        keepalive_requests 1000000000;
        client_max_body_size 0;
        client_body_temp_path ${temporary};
-       server { listen 127.0.0.1:${port}; root ${root}; dav_methods PUT DELETE; }
+       server { listen 127.0.0.1:${port}; root ${root}; dav_methods PUT DELETE; ${locations} }
      }`,
   );
   const child = spawn('nginx', ['-c', configuration, '-p', folder], { stdio: ['ignore', 'ignore', 'inherit'] });
