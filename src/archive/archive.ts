@@ -38,6 +38,8 @@ export interface Archive {
   localPath?(id: ArchiveId): Promise<string>;
   /** The folder that all of {@link localPath} lie below; there with it. */
   readonly localRoot?: string;
+  /** Present where every file that is there lies on a disk of this machine: the path that it has. Looks at nothing. */
+  pathOf?(id: ArchiveId): string;
   /** Removes what processes that died left unfinished on this machine. Safe at any time. */
   sweep(): Promise<void>;
   close(): Promise<void>;

@@ -59,6 +59,7 @@ export class LocalArchive implements Archive {
   /** path of a file that may be linked; only where the storage has files on this machine */
   readonly localPath?: (id: ArchiveId) => Promise<string>;
   readonly localRoot?: string;
+  readonly pathOf?: (id: ArchiveId) => string;
   /** whether {@link move} would take a path; only where the storage has files on this machine */
   readonly checkMove?: (path: string) => Promise<void>;
   readonly #backend: StorageBackend;
@@ -83,6 +84,7 @@ export class LocalArchive implements Archive {
     if (hasLocalPaths(backend)) {
       this.localPath = (id) => backend.localPath(id);
       this.localRoot = backend.root;
+      this.pathOf = (id) => backend.pathOf(id);
       this.#roots = new MoveRoots([...moveRoots, backend.root], [backend.ownFolder]);
       this.checkMove = async (path) => {
         await this.#roots.check(path);

@@ -1,9 +1,10 @@
-import { mkdir, open, rename } from 'node:fs/promises';
+import { lstatSync, mkdirSync } from 'node:fs';
+import { open, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Archive, ArchiveFile } from '../archive/archive.js';
 import { abortable } from '../lib/abortable.js';
 import { parseArchiveId } from '../lib/archive-id.js';
-import { createHasher, hashReader, parseHashType } from '../lib/digest.js';
+import { createHasher, type HashType, hashReader, parseHashType } from '../lib/digest.js';
 import { FileWriter } from '../lib/durable-write.js';
 import { PacificaError, wrapSystemError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
@@ -33,6 +34,8 @@ export interface BringOptions {
 
 /** of a copy: whole blocks, and something for its names */
 const BLOCK = 4096;
+/** bytes of files that are read in one go */
+const SMALL = 256 * 1024;
 /** folders that are known to be there */
 const KNOWN_FOLDERS = 1000;
 
@@ -51,6 +54,8 @@ export class Bringer {
   readonly #scratch: string;
   readonly #transferSize: number;
   readonly #folders = new Set<string>();
+  /** for small files, to be used again */
+  readonly #buffers: Buffer[] = [];
 
   /**
    * @param links what the volume can link; kept from cart to cart
@@ -64,11 +69,33 @@ export class Bringer {
     this.#transferSize = transferSize;
   }
 
-  /** @returns whether files take no space, as far as can be told from this one */
-  async links(file: Pick<CartFile, 'archiveId'>): Promise<boolean> {
-    const path = await this.#localPath(file);
-    if (path === undefined) return false;
-    return this.#links.works ?? this.#links.probe(path, await this.#unfinished('probe'));
+  /**
+   * @param files of the cart; the first one that is there tells
+   * @returns whether files take no space
+   */
+  async canLink(files: AsyncIterable<Pick<CartFile, 'archiveId'>>): Promise<boolean> {
+    if (this.#links.works !== undefined) return this.#links.works && this.#archive.pathOf !== undefined;
+    for await (const file of files) {
+      const path = this.#pathOf(file);
+      if (path === undefined) return false;
+      try {
+        return await this.#links.probe(path, this.#unfinished('probe'));
+      } catch (error) {
+        // the step that brings it tells about it
+        if (!(error instanceof PacificaError && error.code === 'not-found')) throw error;
+      }
+    }
+    return false;
+  }
+
+  /**
+   * Looks at the archive's file, where it lies on this machine.
+   * @returns bytes; undefined when the archive has to be asked
+   */
+  sizeOf(file: Pick<CartFile, 'archiveId'>): number | undefined {
+    const path = this.#pathOf(file);
+    const stats = path === undefined ? undefined : lstatSync(path, { throwIfNoEntry: false });
+    return stats?.isFile() === true ? stats.size : undefined;
   }
 
   /**
@@ -78,7 +105,7 @@ export class Bringer {
   async bring(file: CartFile, target: string, options: BringOptions): Promise<Brought> {
     const expected = usableHash(parseHashType(file.hashtype), file.hashsum);
     if (expected === undefined) throw mismatch(file, undefined);
-    await this.#makeFolder(dirname(target));
+    this.#makeFolder(dirname(target));
     return (await this.#linked(file, target, expected, options)) ?? this.#copied(file, target, expected, options);
   }
 
@@ -88,11 +115,12 @@ export class Bringer {
     expected: string,
     { signal, onBytes }: BringOptions,
   ): Promise<Brought | undefined> {
-    const path = await this.#localPath(file);
+    const path = this.#pathOf(file);
     if (path === undefined) return undefined;
     if (!(await this.#links.link(path, target, () => this.#unfinished(String(file.position))))) return undefined;
     try {
-      const brought = await verify(file, target, expected, signal);
+      const { sum, ...brought } = await this.#hash(target, parseHashType(file.hashtype), signal);
+      if (sum !== expected) throw mismatch(file, sum);
       onBytes(brought.size);
       return { ...brought, written: 0 };
     } catch (error) {
@@ -103,27 +131,47 @@ export class Bringer {
     }
   }
 
-  async #localPath({ archiveId }: Pick<CartFile, 'archiveId'>): Promise<string | undefined> {
-    return this.#links.works === false ? undefined : this.#archive.localPath?.(parseArchiveId(archiveId));
+  async #hash(
+    path: string,
+    type: HashType,
+    signal: AbortSignal,
+  ): Promise<Pick<Brought, 'size' | 'mtime'> & { sum: string }> {
+    const reader = FileReader.open(path, { follow: false });
+    try {
+      const { size } = reader;
+      const facts = { size, mtime: Math.floor(reader.mtimeMs / 1000) };
+      if (size > SMALL) return { ...facts, sum: await hashReader(reader, type, { signal }) };
+      const buffer = this.#buffers.pop() ?? Buffer.allocUnsafeSlow(SMALL);
+      const bytes = buffer.subarray(0, await reader.read(buffer.subarray(0, size), 0));
+      const sum = createHasher(type).update(bytes).digest('hex');
+      this.#buffers.push(buffer);
+      return { ...facts, sum };
+    } finally {
+      await reader.close();
+    }
+  }
+
+  #pathOf({ archiveId }: Pick<CartFile, 'archiveId'>): string | undefined {
+    return this.#links.works === false ? undefined : this.#archive.pathOf?.(parseArchiveId(archiveId));
   }
 
   /** @returns path for a file that is not finished */
-  async #unfinished(name: string): Promise<string> {
-    await this.#makeFolder(this.#scratch);
+  #unfinished(name: string): string {
+    this.#makeFolder(this.#scratch);
     return join(this.#scratch, name);
   }
 
   /** Files of one folder stand together: few of its neighbours need to be kept in mind. */
-  async #makeFolder(path: string): Promise<void> {
+  #makeFolder(path: string): void {
     if (this.#folders.has(path)) return;
-    await mkdir(path, { recursive: true });
+    mkdirSync(path, { recursive: true });
     if (this.#folders.size >= KNOWN_FOLDERS) this.#folders.clear();
     this.#folders.add(path);
   }
 
   async #copied(file: CartFile, target: string, expected: string, options: BringOptions): Promise<Brought> {
     const source = await this.#archive.open(parseArchiveId(file.archiveId));
-    const scratch = await this.#unfinished(String(file.position));
+    const scratch = this.#unfinished(String(file.position));
     try {
       const { size, mtimeMs } = source.status;
       await options.reserve(spaceFor(size));
@@ -171,22 +219,6 @@ export class Bringer {
       throw new PacificaError('integrity', `the archive gave ${writer.size} bytes, it had announced ${size}`);
     }
     return hasher.digest('hex');
-  }
-}
-
-async function verify(
-  file: CartFile,
-  path: string,
-  expected: string,
-  signal: AbortSignal,
-): Promise<Pick<Brought, 'size' | 'mtime'>> {
-  const reader = FileReader.open(path, { follow: false });
-  try {
-    const sum = await hashReader(reader, parseHashType(file.hashtype), { signal });
-    if (sum !== expected) throw mismatch(file, sum);
-    return { size: reader.size, mtime: Math.floor(reader.mtimeMs / 1000) };
-  } finally {
-    await reader.close();
   }
 }
 

@@ -1,9 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, readlink, rename, rm, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
+import { existsSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdir, readFile, readlink, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncFolder } from '../lib/durable-write.js';
+import { FolderSyncer, syncFolder } from '../lib/durable-write.js';
 import { systemCode, wrapSystemError } from '../lib/errors.js';
 import type { Cart } from '../storage/database/carts.js';
+
+/** folders that are synced at a time */
+const SYNCED_AT_ONCE = 32;
 
 /** Which cart: its folder is named by both. */
 export type CartPlace = Pick<Cart, 'id' | 'uid'>;
@@ -16,6 +20,8 @@ export type CartPlace = Pick<Cart, 'id' | 'uid'>;
 export class CartFolders {
   readonly volume: string;
   readonly #links: string;
+  /** of folders that all carts share */
+  readonly #syncer = new FolderSyncer();
 
   constructor(volume: string) {
     this.volume = volume;
@@ -48,16 +54,17 @@ export class CartFolders {
   /** Makes the cart's folder, and removes what runs before left unfinished. */
   async prepare(place: CartPlace): Promise<void> {
     await this.#doing(`can not make the folder of cart ${place.id}`, async () => {
-      await mkdir(this.data(place), { recursive: true });
+      const isNew = mkdirSync(this.data(place), { recursive: true }) !== undefined;
       // tells our folders from those of others on the same volume
-      await writeFile(this.#marker(place.id), place.uid);
-      await this.#removeScratch(place.id);
+      writeFileSync(this.#marker(place.id), place.uid);
+      if (!isNew) await this.#removeScratch(place.id);
     });
   }
 
   /** Removes what a run left unfinished. Nothing to do when its folder was never made. */
   async removeScratch(place: CartPlace, runId: string): Promise<void> {
-    await rm(this.scratch(place, runId), { recursive: true, force: true });
+    const scratch = this.scratch(place, runId);
+    if (existsSync(scratch)) await rm(scratch, { recursive: true, force: true });
   }
 
   async #removeScratch(id: number): Promise<void> {
@@ -69,19 +76,36 @@ export class CartFolders {
   /** Makes every folder of the cart, and the way to it, survive a power cut. @param folders paths below the data folder */
   async sync(place: CartPlace, folders: AsyncIterable<string>): Promise<void> {
     const data = this.data(place);
-    for await (const folder of folders) await syncFolder(join(data, folder));
-    for (const folder of [data, this.#home(place.id), this.volume]) await syncFolder(folder);
+    await this.#doing(`can not save the folders of cart ${place.id}`, async () => {
+      let some: string[] = [data, this.#home(place.id)];
+      for await (const folder of folders) {
+        if (some.push(join(data, folder)) < SYNCED_AT_ONCE) continue;
+        await Promise.all(some.map(syncFolder));
+        some = [];
+      }
+      await Promise.all([...some.map(syncFolder), this.#syncer.sync(this.volume)]);
+    });
   }
 
-  /** Lets the symbolic link of the uid lead to this cart, from one moment to the next. */
-  async link(place: CartPlace, to: 'data' | 'bundle'): Promise<void> {
-    await this.#doing(`can not link cart ${place.id}`, async () => {
-      await mkdir(this.#links, { recursive: true });
+  /**
+   * Lets the symbolic link of the uid lead to this cart, from one moment to the next. Durable after {@link syncLinks}.
+   * Quick, since others wait for the transaction in which it is done.
+   */
+  link(place: CartPlace, to: 'data' | 'bundle'): void {
+    try {
       const name = to === 'data' ? place.uid : `${place.uid}.tar`;
       const fresh = join(this.#links, `@${randomUUID()}`);
-      await symlink(`../${place.id}/${name}`, fresh);
-      await rename(fresh, join(this.#links, place.uid));
-    });
+      mkdirSync(this.#links, { recursive: true });
+      symlinkSync(`../${place.id}/${name}`, fresh);
+      renameSync(fresh, join(this.#links, place.uid));
+    } catch (error) {
+      throw wrapSystemError(error, `can not link cart ${place.id}`);
+    }
+  }
+
+  /** Makes the links survive a power cut. */
+  async syncLinks(): Promise<void> {
+    await this.#doing('can not save the links of carts', () => this.#syncer.sync(this.#links));
   }
 
   /** @returns whether the tar is there: it gets its name when it is whole */

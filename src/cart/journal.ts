@@ -4,7 +4,7 @@ import type { Cart, CartChanges, CartFile, CartTables } from '../storage/databas
 /** ms between two writes of what a run got done; a crash loses no more than that */
 const INTERVAL = 1000;
 /** files that wait to be written before the run has to */
-const MOST_FILES = 500;
+const MOST_FILES = 1000;
 
 /**
  * What a run gets done, written to its cart's rows every second: progress for those who wait, and for the next run after
@@ -17,6 +17,8 @@ export class Journal {
   readonly #progress: () => CartChanges;
   readonly #writes = new Mutex();
   readonly #timer: NodeJS.Timeout;
+  readonly #onFailure: (error: unknown) => void;
+  #writing: Promise<void> | undefined;
   /** by position: the last word on each */
   readonly #changed = new Map<number, CartFile>();
 
@@ -35,13 +37,19 @@ export class Journal {
     this.#cart = cart;
     this.#runId = runId;
     this.#progress = progress;
+    this.#onFailure = onFailure;
     this.#timer = setInterval(() => void this.write().catch(onFailure), INTERVAL);
   }
 
-  /** Notes a file that changed. Waits when there are many. */
+  /** Notes a file that changed. Many are written while more are noted; throws what that threw. */
   async note(file: CartFile): Promise<void> {
     this.#changed.set(file.position, file);
-    if (this.#changed.size >= MOST_FILES) await this.write();
+    if (this.#changed.size < MOST_FILES) return;
+    await this.#writing;
+    if (this.#changed.size < MOST_FILES) return;
+    this.#writing = this.write();
+    // heard at the next one, or by the run
+    this.#writing.catch(this.#onFailure);
   }
 
   /**

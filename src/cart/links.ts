@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
-import { copyFile, link, open, rename, stat, unlink } from 'node:fs/promises';
+import { copyFile, open } from 'node:fs/promises';
 import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
+import { linkFile, renameFile, statPath, unlinkFile } from '../lib/file-calls.js';
 
 /** What file systems answer that can not make such a link: another device, not supported, not permitted. */
 const CAN_NOT_LINK: ReadonlySet<string> = new Set([
@@ -30,7 +31,7 @@ export class Links {
 
   /** Finds out by trying. @param scratch path of a file that is not there */
   async probe(path: string, scratch: string): Promise<boolean> {
-    await this.link(path, scratch, async () => `${scratch}-clone`);
+    await this.link(path, scratch, () => `${scratch}-clone`);
     await removeFile(scratch);
     return this.works !== false;
   }
@@ -41,21 +42,20 @@ export class Links {
    * @returns false when the file has to be copied
    * @throws PacificaError `not-found` when the archive's file is gone
    */
-  async link(path: string, target: string, unfinished: () => Promise<string>): Promise<boolean> {
+  async link(path: string, target: string, unfinished: () => string): Promise<boolean> {
     if (this.works === false) return false;
-    const linked = (await this.#reflink(path, target, unfinished)) || (await this.#hardLink(path, target));
+    const linked =
+      (this.#reflinks && (await this.#reflink(path, target, unfinished()))) || (await this.#hardLink(path, target));
     if (linked) this.works = true;
     return linked;
   }
 
-  async #reflink(path: string, target: string, unfinished: () => Promise<string>): Promise<boolean> {
-    if (!this.#reflinks) return false;
-    const clone = await unfinished();
+  async #reflink(path: string, target: string, clone: string): Promise<boolean> {
     try {
-      const { mtimeMs } = await stat(path);
+      const { mtimeMs } = await statPath(path);
       await copyFile(path, clone, constants.COPYFILE_FICLONE_FORCE);
-      await seal(clone, mtimeMs);
-      await rename(clone, target);
+      await seal(clone, Number(mtimeMs));
+      await renameFile(clone, target);
       return true;
     } catch (error) {
       await removeFile(clone);
@@ -66,20 +66,22 @@ export class Links {
   }
 
   async #hardLink(path: string, target: string): Promise<boolean> {
-    try {
-      await link(path, target);
-      return true;
-    } catch (error) {
-      const code = systemCode(error) ?? '';
-      if (code === 'EEXIST') {
-        await removeFile(target);
-        return this.#hardLink(path, target);
+    for (;;) {
+      try {
+        await linkFile(path, target);
+        return true;
+      } catch (error) {
+        const code = systemCode(error) ?? '';
+        if (code === 'EEXIST') {
+          await removeFile(target);
+          continue;
+        }
+        // one file that has as many names as a file can have
+        if (code === 'EMLINK') return false;
+        if (!CAN_NOT_LINK.has(code)) throw linkError(error);
+        this.works = false;
+        return false;
       }
-      // one file that has as many names as a file can have
-      if (code === 'EMLINK') return false;
-      if (!CAN_NOT_LINK.has(code)) throw linkError(error);
-      this.works = false;
-      return false;
     }
   }
 }
@@ -100,7 +102,7 @@ export async function seal(path: string, mtimeMs: number): Promise<void> {
 /** Removes a file; nothing to do when there is none. */
 export async function removeFile(path: string): Promise<void> {
   try {
-    await unlink(path);
+    await unlinkFile(path);
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
   }

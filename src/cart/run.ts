@@ -1,7 +1,7 @@
 import { setMaxListeners } from 'node:events';
 import { lstat, mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Archive } from '../archive/archive.js';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
@@ -9,7 +9,7 @@ import { mayPass, messageOf, PacificaError, systemCode, wrapSystemError } from '
 import { Mutex } from '../lib/mutex.js';
 import { READ_SIZE } from '../lib/random-reader.js';
 import { TarLayout } from '../lib/tar/layout.js';
-import type { CartChanges, CartFile, CartFileStatus, CartTables, ClaimedCart } from '../storage/database/carts.js';
+import type { CartChanges, CartFile, CartTables, ClaimedCart } from '../storage/database/carts.js';
 import { Bringer, spaceFor } from './bring.js';
 import type { CartFolders } from './folders.js';
 import { Journal } from './journal.js';
@@ -46,8 +46,8 @@ const GIVE_UP_AFTER = 8;
 const MAX_FAILURES = 8;
 /** room for one entry's header and padding, when a tar's length is not known yet */
 const TAR_ENTRY = 2048;
-
-const UNFINISHED: readonly CartFileStatus[] = ['waiting', 'staging'];
+/** ms of work without a pause after which others get their turn */
+const TIME_SLICE = 5;
 
 /**
  * One try to bring a cart to its end. What it gets done is journalled; the next run goes on from there.
@@ -71,8 +71,9 @@ export class CartRun {
   readonly #reserving = new Mutex();
   #occupied: number;
   #copies = false;
+  #sliceEnd = 0;
   /** positions of files that are not on disk yet */
-  readonly #onTape = new Set<number>();
+  readonly #onTape: Positions;
   #ready: number | null;
   #failed: number;
   #done = 0;
@@ -95,6 +96,7 @@ export class CartRun {
     this.#occupied = cart.occupied;
     this.#ready = cart.ready;
     this.#failed = cart.filesFailed;
+    this.#onTape = new Positions(cart.filesTotal);
     this.#journal = new Journal(
       parts.tables,
       cart,
@@ -113,6 +115,7 @@ export class CartRun {
       if (await this.#isBundled()) return await this.#finish('bundle');
       await folders.prepare(this.#cart);
       await this.#recheck();
+      await this.#open();
       await this.#measure();
       await this.#reserve();
       await this.#bringAll();
@@ -147,7 +150,7 @@ export class CartRun {
   async #recheck(): Promise<void> {
     if (this.#filesReady === 0) return;
     const data = this.#parts.folders.data(this.#cart);
-    for await (const file of this.#files(['staged'])) {
+    for await (const file of this.#files((from) => this.#parts.tables.filesOf(this.#cart.id, 'staged', from, BATCH))) {
       const stats = await lstat(join(data, file.path)).catch((error: unknown) => {
         if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return undefined;
         throw wrapSystemError(error, `can not look at a file of cart ${this.#cart.id}`);
@@ -160,33 +163,37 @@ export class CartRun {
     await this.#journal.write();
   }
 
+  /** Reads the rows of a small cart, and finds out whether its files have to be copied. */
+  async #open(): Promise<void> {
+    const { tables } = this.#parts;
+    if (this.#cart.filesTotal <= BATCH) this.#all = await tables.unfinishedFiles(this.#cart.id, 0, BATCH);
+    this.#copies = !(await this.#bringer.canLink(this.#unfinished()));
+  }
+
   /** Asks the archive for sizes and times, and for all that is on tape to be brought to disk. */
   async #measure(): Promise<void> {
-    if (this.#cart.filesTotal <= BATCH) {
-      this.#all = await this.#parts.tables.filesOf(this.#cart.id, UNFINISHED, 0);
-    }
     let bytes = this.#bytesReady;
     const onTape: ArchiveId[] = [];
     await this.#each(QUESTIONS, async (file) => {
+      const here = this.#copies ? undefined : this.#bringer.sizeOf(file);
+      if (here !== undefined) {
+        bytes += here;
+        return;
+      }
       const id = parseArchiveId(file.archiveId);
       const status = await this.#tryFile(file, () => this.#parts.archive.status(id));
       if (status === undefined) return;
       bytes += status.size;
-      const known = {
-        ...file,
-        status: 'staging' as const,
-        size: status.size,
-        mtime: Math.floor(status.mtimeMs / 1000),
-      };
-      await this.#change(file, known);
+      const mtime = Math.floor(status.mtimeMs / 1000);
+      await this.#change(file, { ...file, status: 'staging', size: status.size, mtime });
       if (status.media === 'disk') return;
       this.#onTape.add(file.position);
       onTape.push(id);
+      // as many as one request takes: a million would fill the memory
+      if (onTape.length >= STAGE_IDS) await this.#stage(onTape.splice(0));
     });
     if (this.#passing === undefined) this.#bytesTotal = bytes;
-    for (let start = 0; start < onTape.length; start += STAGE_IDS) {
-      await this.#stage(onTape.slice(start, start + STAGE_IDS));
-    }
+    if (onTape.length > 0) await this.#stage(onTape);
     if (this.#all === undefined) await this.#journal.write();
   }
 
@@ -201,27 +208,15 @@ export class CartRun {
   }
 
   async #reserve(): Promise<void> {
-    const first = await this.#first();
-    this.#copies = first !== undefined && !(await this.#canLink(first));
     const { bundle } = this.#cart;
     if (!this.#copies && !bundle) return;
     let bytes = bundle ? this.#bytesReady : 0;
     for await (const file of this.#unfinished()) {
-      const size = file.size ?? 0;
+      const size = file.size ?? (bundle ? this.#bringer.sizeOf(file) : undefined) ?? 0;
       bytes += (this.#copies ? spaceFor(size) : 0) + (bundle ? size : 0);
     }
     if (bundle) bytes += this.#cart.filesTotal * TAR_ENTRY;
     await this.#keepFree(bytes);
-  }
-
-  /** A file that is gone by now is the business of the step that brings it. */
-  async #canLink(file: CartFile): Promise<boolean> {
-    try {
-      return await this.#bringer.links(file);
-    } catch (error) {
-      if (error instanceof PacificaError && error.code === 'not-found') return false;
-      throw error;
-    }
   }
 
   /** Keeps that many bytes of the volume free for this cart, beside those that it keeps already. */
@@ -235,7 +230,7 @@ export class CartRun {
   async #bringAll(): Promise<void> {
     const data = this.#parts.folders.data(this.#cart);
     await this.#each(this.#parts.concurrency, async (file) => {
-      if (file.size === null || this.#onTape.has(file.position)) return;
+      if ((this.#copies && file.size === null) || this.#onTape.has(file.position)) return;
       let coming = 0;
       const settle = (): void => {
         this.#bytesComing -= coming;
@@ -333,7 +328,7 @@ export class CartRun {
 
   async #endInError(): Promise<void> {
     await this.#journal.write();
-    const first = await this.#parts.tables.filesOf(this.#cart.id, ['error'], 0, NAMED_FAILURES);
+    const first = await this.#parts.tables.filesOf(this.#cart.id, 'error', 0, NAMED_FAILURES);
     const message = failureMessage(this.#failed, this.#cart.filesTotal, first);
     this.#reserved = 0;
     await this.#journal.write({ status: 'error', message, runId: null });
@@ -344,8 +339,9 @@ export class CartRun {
     this.#reserved = 0;
     await this.#journal.write(
       { status: 'ready', message: '', ready: this.#readyTime(), runId: null, failures: 0 },
-      () => folders.link(this.#cart, to),
+      async () => folders.link(this.#cart, to),
     );
+    await folders.syncLinks();
   }
 
   /** When it became ready for the first time: once said, the time of the tar's folders. */
@@ -396,11 +392,6 @@ export class CartRun {
     }
   }
 
-  async #first(): Promise<CartFile | undefined> {
-    for await (const file of this.#unfinished()) return file;
-    return undefined;
-  }
-
   /** Hands out the unfinished files, `concurrency` at a time. */
   async #each(concurrency: number, work: (file: CartFile) => Promise<void>): Promise<void> {
     const files = this.#unfinished();
@@ -408,6 +399,10 @@ export class CartRun {
       for await (const file of shared(files)) {
         if (this.#passingInRow >= GIVE_UP_AFTER) return;
         await work(file);
+        if (performance.now() > this.#sliceEnd) {
+          await nextTurn();
+          this.#sliceEnd = performance.now() + TIME_SLICE;
+        }
       }
     };
     const workers = Array.from({ length: concurrency }, () =>
@@ -423,14 +418,19 @@ export class CartRun {
   }
 
   async *#unfinished(): AsyncGenerator<CartFile> {
-    if (this.#all === undefined) yield* this.#files(UNFINISHED);
-    else for (const file of [...this.#all]) if (UNFINISHED.includes(file.status)) yield file;
+    const { tables } = this.#parts;
+    if (this.#all !== undefined) {
+      for (const file of [...this.#all]) if (file.status === 'waiting' || file.status === 'staging') yield file;
+    } else {
+      yield* this.#files((from) => tables.unfinishedFiles(this.#cart.id, from, BATCH));
+    }
   }
 
-  async *#files(status: readonly CartFileStatus[]): AsyncGenerator<CartFile> {
+  /** @param some gives the next {@link BATCH} files from a place in the tar on */
+  async *#files(some: (from: number) => Promise<CartFile[]>): AsyncGenerator<CartFile> {
     for (let from = 0; ;) {
       this.#stop.signal.throwIfAborted();
-      const files = await this.#parts.tables.filesOf(this.#cart.id, status, from, BATCH);
+      const files = await some(from);
       yield* files;
       const last = files.at(-1);
       if (last === undefined || files.length < BATCH) return;
@@ -438,15 +438,37 @@ export class CartRun {
     }
   }
 
-  /** The rows as they were posted: what was staged a moment ago may not be written yet. */
   async *#folderPaths(): AsyncGenerator<string> {
-    let previous: string | undefined;
-    for (let from = 0; from < this.#cart.filesTotal; from += BATCH) {
-      for (const { path } of await this.#parts.tables.files(this.#cart.id, from, BATCH)) {
-        yield* newFolders(previous, path);
-        previous = path;
-      }
-    }
+    const { tables } = this.#parts;
+    const files = this.#files((from) => tables.filesWithNewFolders(this.#cart.id, from, BATCH));
+    for await (const file of files) yield* newFolders(file);
+  }
+}
+
+/** A set of places in the tar: a bit each. */
+class Positions {
+  readonly #bits: Uint8Array;
+  /** how many are in it */
+  size = 0;
+
+  /** @param total places that there are */
+  constructor(total: number) {
+    this.#bits = new Uint8Array(Math.ceil(total / 8));
+  }
+
+  has(position: number): boolean {
+    return (((this.#bits[position >>> 3] ?? 0) >>> (position & 7)) & 1) === 1;
+  }
+
+  add(position: number): void {
+    if (this.has(position)) return;
+    this.#bits[position >>> 3] = (this.#bits[position >>> 3] ?? 0) | (1 << (position & 7));
+    this.size += 1;
+  }
+
+  clear(): void {
+    this.#bits.fill(0);
+    this.size = 0;
   }
 }
 

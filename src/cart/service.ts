@@ -16,7 +16,7 @@ import { Links } from './links.js';
 import { allFiles, findWrong } from './mend.js';
 import { oneLine } from './message.js';
 import { downloadName, parseCartUid } from './names.js';
-import { parseCartRequest } from './request.js';
+import { CartRequest } from './request.js';
 import { CartRun, type RunParts } from './run.js';
 import { NO_SPACE, Space } from './space.js';
 import { CartTar, type CartTarEntry } from './tar.js';
@@ -66,6 +66,8 @@ const ORPHANS_INTERVAL = 3_600_000;
 /** layouts of tars that are kept for the next request, which often is for another range */
 const LAYOUTS = 32;
 const BATCH = 500;
+/** to be changed with anything that changes the bytes of a tar: nobody may resume one of before */
+const TAR_FORM = 2;
 const REMOVE_LATER = 'a deleted cart could not be removed now; it is tried again later';
 /** ms that a client waits for the space of the cart that it deletes */
 const DELETE_WAIT = 5000;
@@ -105,17 +107,24 @@ export class CartService {
 
   /**
    * Makes a cart; the uid's older ones are deleted. When it resolves the cart is stored and on the queue.
-   * @param body of the POST, parsed JSON
-   * @throws PacificaError `invalid` naming what is wrong
+   * @param body of the POST, JSON; its files are stored as they come
+   * @throws PacificaError `invalid` naming what is wrong; what `body` throws. Nothing is left of the cart then.
    */
-  async create(uid: string, body: unknown): Promise<void> {
-    parseCartUid(uid);
-    const { bundle, files } = await parseCartRequest(body);
-    const cart = { uid, bundle: bundle ?? this.#settings.bundleDefault, bundleAsked: bundle === true };
-    const { id, replaced } = await this.#tables.create(cart, files);
-    await this.#queue.add('cart', String(id));
+  async create(uid: string, body: AsyncIterable<Uint8Array>): Promise<void> {
+    const request = new CartRequest(body);
+    const posting = this.#tables.post(parseCartUid(uid));
+    let posted: { id: number; replaced: number[] };
+    try {
+      for await (const files of request.files()) await posting.add(files);
+      const { bundle } = request;
+      posted = await posting.finish({ bundle: bundle ?? this.#settings.bundleDefault, bundleAsked: bundle === true });
+    } catch (error) {
+      await posting.discard();
+      throw error;
+    }
+    await this.#queue.add('cart', String(posted.id));
     // nobody waits for the old ones to go
-    void this.#discardLater(replaced);
+    void this.#discardLater(posted.replaced);
   }
 
   /**
@@ -164,7 +173,7 @@ export class CartService {
   /** @returns the failed files of a cart, in the order of its tar */
   async *failures({ id }: Cart): AsyncGenerator<CartFile> {
     for (let from = 0; ;) {
-      const files = await this.#tables.filesOf(id, ['error'], from, BATCH);
+      const files = await this.#tables.filesOf(id, 'error', from, BATCH);
       yield* files;
       const last = files.at(-1);
       if (last === undefined || files.length < BATCH) return;
@@ -192,7 +201,7 @@ export class CartService {
       const reader = cart.bundle
         ? FileReader.open(this.#folders.bundle(cart))
         : (await this.#layout(cart, top, readyMs)).reader();
-      const parts = [cart.uid, cart.id, cart.created, readyMs, top];
+      const parts = [TAR_FORM, cart.uid, cart.id, cart.created, readyMs, top];
       return {
         fileName: name.file,
         etag: createHash('sha256').update(JSON.stringify(parts)).digest('base64url').slice(0, 27),

@@ -13,7 +13,8 @@ const BATCH = 500;
 export type CartTarEntry = TarEntry & { readonly source: string };
 
 /**
- * A staged cart as a tar: the top folder, then each folder before what is in it, in the order of the files' rows. The
+ * A staged cart as a tar: the top folder, then the files in the order in which they were posted, each folder right before
+ * the first file that lies in it. The
  * same bytes each time: folders have the time at which the cart became ready.
  */
 export class CartTar implements TarSource<CartTarEntry> {
@@ -43,15 +44,10 @@ export class CartTar implements TarSource<CartTarEntry> {
   }
 
   async batch(index: number): Promise<CartTarEntry[]> {
-    const from = index * BATCH;
-    // with the file before it, which tells the folders that are there already
-    const files = await this.#tables.files(this.#id, Math.max(0, from - 1), from === 0 ? BATCH : BATCH + 1);
-    let previous = from === 0 ? undefined : files.shift();
-    const entries: CartTarEntry[] = previous === undefined ? [this.#directory('')] : [];
-    for (const file of files) {
-      for (const folder of newFolders(previous?.path, file.path)) entries.push(this.#directory(folder));
+    const entries: CartTarEntry[] = index === 0 ? [this.#directory('')] : [];
+    for (const file of await this.#tables.files(this.#id, index * BATCH, BATCH)) {
+      for (const folder of newFolders(file)) entries.push(this.#directory(folder));
       entries.push(this.#file(file));
-      previous = file;
     }
     return entries;
   }
@@ -71,14 +67,11 @@ export class CartTar implements TarSource<CartTarEntry> {
   }
 }
 
-/**
- * @param previous path of the file before it, in an order where the files of a folder stand together
- * @returns folders of `path` that `previous` does not lie in, outermost first
- */
-export function newFolders(previous: string | undefined, path: string): string[] {
+/** @returns folders of a file that no file before it in the tar lies in, outermost first */
+export function newFolders({ path, newFolders: count }: Pick<CartFile, 'path' | 'newFolders'>): string[] {
   const folders: string[] = [];
-  for (let end = path.indexOf('/'); end !== -1; end = path.indexOf('/', end + 1)) {
-    if (previous?.startsWith(path.slice(0, end + 1)) !== true) folders.push(path.slice(0, end));
+  for (let end = path.lastIndexOf('/'); folders.length < count; end = path.lastIndexOf('/', end - 1)) {
+    folders.unshift(path.slice(0, end));
   }
   return folders;
 }

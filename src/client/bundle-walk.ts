@@ -3,7 +3,8 @@ import { accessSync, constants, lstatSync, statSync, type Stats } from 'node:fs'
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PacificaError } from '../lib/errors.js';
-import { PathSet, safePath } from '../lib/safe-path.js';
+import { PathSet } from '../lib/path-set.js';
+import { safePath } from '../lib/safe-path.js';
 import { type FileFacts, localError } from './steady-file.js';
 
 /** A file on this machine that goes into a bundle. */

@@ -11,8 +11,8 @@ import type { Cart, CartFile, CartStatus } from '../storage/database/carts.js';
 import { answerFile } from './answer-file.js';
 import { type AppOptions, createApp } from './app.js';
 import { errorBody, HttpError, statusOf } from './errors.js';
-import { readJsonBody } from './json-body.js';
 import { queryText } from './query.js';
+import { limitedBody } from './request-body.js';
 import { sendRange, sendStream } from './send.js';
 
 export interface CartAppParts {
@@ -34,7 +34,7 @@ export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppPart
   router.get('/', (ctx) => tell(ctx, 200, 'Pacifica Cartd Interface Up and Running'));
 
   router.post('/:uid', async (ctx) => {
-    await service.create(ctx.params.uid ?? '', await readJsonBody(ctx.req, bodyLimit));
+    await service.create(ctx.params.uid ?? '', limitedBody(ctx.req, bodyLimit));
     tell(ctx, 201, 'Cart Processing has begun');
   });
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { PacificaError } from '../lib/errors.js';
+import { formatSize } from '../lib/sizes.js';
 
 /**
  * The body of a request, as it comes. Leaving it early does not cut the connection: the answer goes out on it.
@@ -13,4 +14,24 @@ export async function* requestBody(req: IncomingMessage): AsyncGenerator<Buffer>
   }
   // a connection that was cut can look like an end
   if (!req.complete) throw new PacificaError('aborted', 'the client hung up before all of the body came');
+}
+
+/**
+ * As {@link requestBody}, up to a limit.
+ * @param limit bytes
+ * @throws PacificaError `too-large` beyond it: before the first byte when the length is announced
+ */
+export async function* limitedBody(req: IncomingMessage, limit: number): AsyncGenerator<Buffer> {
+  if (Number(req.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
+  let length = 0;
+  for await (const piece of requestBody(req)) {
+    length += piece.length;
+    if (length > limit) throw tooLarge(limit);
+    yield piece;
+  }
+}
+
+/** @param limit bytes */
+function tooLarge(limit: number): PacificaError {
+  return new PacificaError('too-large', `the request's body is larger than ${formatSize(limit)}`);
 }

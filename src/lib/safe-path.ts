@@ -37,40 +37,13 @@ function faultOf(path: string): string | undefined {
   return undefined;
 }
 
-/**
- * Paths of files that are to lie in one folder, one of each name. Takes memory in the number of paths, time in their
- * total length.
- */
-export class PathSet {
-  readonly #files = new Set<string>();
-  readonly #folders = new Set<string>();
-
-  /** number of files */
-  get size(): number {
-    return this.#files.size;
-  }
-
-  /**
-   * Adds the path of a file.
-   * @param path as {@link safePath} gives it
-   * @throws PacificaError `invalid` naming the path when it is there already, is a folder of another, or lies below a file
-   */
-  add(path: string): void {
-    if (this.#files.has(path)) throw conflict(path, 'is there twice');
-    if (this.#folders.has(path)) throw conflict(path, 'is a file and also a folder of another file');
-    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
-      const folder = path.slice(0, end);
-      if (this.#files.has(folder)) throw conflict(folder, `is a file and also a folder of ${shown(path)}`);
-      // its own parents were checked when it was added
-      if (this.#folders.has(folder)) break;
-      this.#folders.add(folder);
-    }
-    this.#files.add(path);
-  }
-}
-
-function conflict(path: string, what: string): PacificaError {
-  return new PacificaError('invalid', `path ${shown(path)} ${what}`, { hint: 'give every file a path of its own' });
+/** @param what `twice`, `folder` of another file, or the file that it is a folder `of` */
+export function pathConflict(path: string, what: 'twice' | 'folder' | { of: string }): PacificaError {
+  const fault =
+    what === 'twice'
+      ? 'is there twice'
+      : `is a file and also a folder of ${what === 'folder' ? 'another file' : shown(what.of)}`;
+  return new PacificaError('invalid', `path ${shown(path)} ${fault}`, { hint: 'give every file a path of its own' });
 }
 
 /** @returns the path quoted for a message, cut when long */

@@ -1,115 +1,40 @@
-import { DataTypes, type Model, type ModelStatic, Op, type Transaction, type WhereOptions } from 'sequelize';
+import { type ModelStatic, Op, QueryTypes, type Transaction, type WhereOptions } from 'sequelize';
 import { PacificaError } from '../../lib/errors.js';
+import {
+  type Cart,
+  type CartChanges,
+  type CartFile,
+  type CartFileStatus,
+  type CartModel,
+  type CartRow,
+  type CartStatus,
+  type ClaimedCart,
+  defineCarts,
+  defineFiles,
+  defineLeases,
+  type FileModel,
+  type FileRow,
+  type LeaseModel,
+  type NewCartFile,
+  toCart,
+  toFile,
+} from './cart-rows.js';
+import { CartPosting, type PostedCart } from './cart-posting.js';
 import type { Database } from './database.js';
 
-/** The five states of wire.md. `ready` and `error` are ends. */
-export type CartStatus = 'waiting' | 'staging' | 'bundling' | 'ready' | 'error';
-export type CartFileStatus = 'waiting' | 'staging' | 'staged' | 'error';
+export type { Cart, CartChanges, CartFile, CartFileStatus, CartStatus, ClaimedCart, NewCartFile } from './cart-rows.js';
 
 export const UNFINISHED: readonly CartStatus[] = ['waiting', 'staging', 'bundling'];
 const UNFINISHED_FILES: readonly CartFileStatus[] = ['waiting', 'staging'];
 
-/** A cart. Times are ms since 1970. */
-export interface Cart {
-  /** ours; names its folder on the volume */
-  readonly id: number;
-  /** the client's */
-  readonly uid: string;
-  readonly status: CartStatus;
-  /** empty when nothing is wrong */
-  readonly message: string;
-  /** whether the tar is made on disk */
-  readonly bundle: boolean;
-  /** whether the client asked for that itself */
-  readonly bundleAsked: boolean;
-  readonly created: number;
-  readonly updated: number;
-  /** when it became ready for the first time */
-  readonly ready: number | null;
-  /** last download, or creation */
-  readonly used: number;
-  readonly downloaded: number | null;
-  /** since then nobody sees it */
-  readonly deleted: number | null;
-  /** the run that may change this row; every other one is refused */
-  readonly runId: string | null;
-  /** runs in a row that got no further */
-  readonly failures: number;
-  readonly filesTotal: number;
-  readonly filesReady: number;
-  /** null until the archive has told all sizes */
-  readonly bytesTotal: number | null;
-  readonly bytesReady: number;
-  /** bytes of the volume that are kept free for what is still to be written */
-  readonly reserved: number;
-  /** bytes that it takes on the volume: copies and the tar, no links */
-  readonly occupied: number;
-}
-
-/** A cart in the hands of a run. */
-export type ClaimedCart = Cart & { readonly filesFailed: number };
-
-export interface CartFile {
-  /** place in the tar, from 0 */
-  readonly position: number;
-  readonly archiveId: string;
-  /** relative, checked */
-  readonly path: string;
-  readonly hashtype: string;
-  /** lower-case hex; what can be no hash of this type when the client sent such */
-  readonly hashsum: string;
-  readonly status: CartFileStatus;
-  readonly message: string;
-  /** bytes; null before the archive has told */
-  readonly size: number | null;
-  /** whole seconds since 1970 */
-  readonly mtime: number | null;
-}
-
-export type NewCartFile = Pick<CartFile, 'archiveId' | 'path' | 'hashtype' | 'hashsum'>;
-
-/** What a run may change of its cart. */
-export type CartChanges = Partial<
-  Pick<
-    Cart,
-    | 'status'
-    | 'message'
-    | 'ready'
-    | 'runId'
-    | 'failures'
-    | 'filesReady'
-    | 'bytesTotal'
-    | 'bytesReady'
-    | 'reserved'
-    | 'occupied'
-  >
->;
-
-/** PostgreSQL hands out BIGINT as text, SQLite BOOLEAN as 0 and 1. */
-type Stored<T> = {
-  [K in keyof T]: T[K] extends boolean
-    ? boolean | number
-    : T[K] extends number
-      ? number | string
-      : T[K] extends number | null
-        ? number | string | null
-        : T[K];
-};
-type CartRow = Stored<Cart> & { posted: number | string | null };
-type CartModel = Model<CartRow, Omit<CartRow, 'id'>> & CartRow;
-type FileRow = Stored<CartFile> & { cartId: number };
-type FileModel = Model<FileRow> & FileRow;
-interface LeaseRow {
-  cartId: number;
-  owner: string;
-  until: number | string;
-}
-type LeaseModel = Model<LeaseRow> & LeaseRow;
-
-/** Rows a statement (platform: larger ones stall the event loop). */
-const BATCH = 500;
-/** rows of a cart that are inserted or removed in one transaction: others who write wait no longer than for these */
+/** rows of a cart that are removed in one transaction: others who write wait no longer than for these */
 const TRANSACTION_ROWS = 5000;
+
+const CART_COLUMNS = `id, uid, status, message, bundle, bundle_asked AS "bundleAsked", created, updated, ready, used,
+  downloaded, deleted, run_id AS "runId", failures, files_total AS "filesTotal", files_ready AS "filesReady",
+  bytes_total AS "bytesTotal", bytes_ready AS "bytesReady", reserved, occupied`;
+const FILE_COLUMNS = `position, archive_id AS "archiveId", path, new_folders AS "newFolders", hashtype, hashsum, status,
+  message, size, mtime`;
 
 /**
  * Carts, their files, and the leases of downloads: tables `pacifica_cart`, `pacifica_cart_file`, `pacifica_cart_lease`.
@@ -129,85 +54,108 @@ export class CartTables {
     this.#leases = defineLeases(database);
   }
 
-  /**
-   * Makes a cart, `waiting`. Seen by nobody until all its files are stored; from then on the uid's older carts are deleted.
-   * @param files in the order of the tar
-   * @returns the cart's id, and those of the carts that it took the place of
-   */
-  async create(
-    cart: Pick<Cart, 'uid' | 'bundle' | 'bundleAsked'>,
-    files: readonly NewCartFile[],
-  ): Promise<{ id: number; replaced: number[] }> {
-    let id = 0;
-    let replaced: number[] = [];
-    for (let start = 0; start < files.length; start += TRANSACTION_ROWS) {
-      const end = Math.min(files.length, start + TRANSACTION_ROWS);
-      await this.#write(async (transaction) => {
-        if (end === files.length) replaced = await this.#replace(cart.uid, transaction);
-        const posted = end === files.length ? Date.now() : null;
-        if (start === 0) id = await this.#insertCart(cart, files.length, posted, transaction);
-        else if (posted !== null) await this.#carts.update({ posted }, { where: { id }, transaction });
-        for (let first = start; first < end; first += BATCH) {
-          const rows = files.slice(first, Math.min(first + BATCH, end)).map((file, index): FileRow => ({
-            ...file,
-            cartId: id,
-            position: first + index,
-            status: 'waiting',
-            message: '',
-            size: null,
-            mtime: null,
-          }));
-          await this.#files.bulkCreate(rows, { transaction });
-        }
-      });
-    }
-    return { id, replaced };
+  /** Begins to store a cart: its files come one after the other, {@link CartPosting.finish} lets it be seen. */
+  post(uid: string): CartPosting {
+    return new CartPosting(uid, {
+      write: (work) => this.#write(work),
+      insertCart: (values, transaction) => this.#insertCart(values, transaction),
+      insertFiles: (id, first, files, transaction) => this.#insertFiles(id, first, files, transaction),
+      replace: (replaced, transaction) => this.#replace(replaced, transaction),
+      complete: (id, values, transaction) => this.#complete(id, values, transaction),
+      forget: (id) => this.forget(id),
+    });
   }
 
-  async #insertCart(
-    cart: Pick<Cart, 'uid' | 'bundle' | 'bundleAsked'>,
-    filesTotal: number,
-    posted: number | null,
-    transaction: Transaction,
-  ): Promise<number> {
+  async #insertCart({ uid, posted, ...cart }: PostedCart, transaction: Transaction): Promise<number> {
     const now = Date.now();
-    const row = await this.#carts.create(
-      {
-        ...cart,
-        status: 'waiting',
-        message: '',
-        created: now,
-        updated: now,
-        posted,
-        ready: null,
-        used: now,
-        downloaded: null,
-        deleted: null,
-        runId: null,
-        failures: 0,
-        filesTotal,
-        filesReady: 0,
-        bytesTotal: null,
-        bytesReady: 0,
-        reserved: 0,
-        occupied: 0,
-      },
-      { transaction },
-    );
+    const values: Omit<CartRow, 'id'> = {
+      ...cart,
+      uid,
+      posted,
+      status: 'waiting',
+      message: '',
+      created: now,
+      updated: now,
+      ready: null,
+      used: now,
+      downloaded: null,
+      deleted: null,
+      runId: null,
+      failures: 0,
+      filesReady: 0,
+      bytesTotal: null,
+      bytesReady: 0,
+      reserved: 0,
+      occupied: 0,
+    };
+    const row = await this.#carts.create(values, { transaction });
     return Number(row.get('id'));
   }
 
+  /** @param first place in the tar of the first of the files */
+  async #insertFiles(
+    id: number,
+    first: number,
+    files: readonly NewCartFile[],
+    transaction: Transaction,
+  ): Promise<void> {
+    const rows = files.map(({ archiveId, path, newFolders, hashtype, hashsum }, index) => [
+      first + index,
+      archiveId,
+      path,
+      newFolders,
+      hashtype,
+      hashsum,
+    ]);
+    await this.#query(
+      `INSERT INTO pacifica_cart_file
+         (cart_id, position, archive_id, path, new_folders, hashtype, hashsum, status, message)
+       SELECT CAST($id AS INTEGER), CAST(e.value ->> 0 AS INTEGER), e.value ->> 1, e.value ->> 2,
+         CAST(e.value ->> 3 AS INTEGER), e.value ->> 4, e.value ->> 5, 'waiting', ''
+       FROM ${this.#elements()}`,
+      { id, rows: JSON.stringify(rows) },
+      transaction,
+    );
+  }
+
+  /** Deletes the uid's carts. @returns their ids */
   async #replace(uid: string, transaction: Transaction): Promise<number[]> {
     const older = await this.#idsOf({ uid, deleted: null, posted: { [Op.ne]: null } }, transaction);
     await this.#markDeleted(older, transaction);
     return older;
   }
 
+  async #complete(id: number, cart: PostedCart, transaction: Transaction): Promise<void> {
+    const { bundle, bundleAsked, filesTotal, posted } = cart;
+    const values = { bundle, bundleAsked, filesTotal, posted };
+    const [found] = await this.#carts.update(values, { where: { id, deleted: null }, transaction });
+    // the sweep takes what is not complete after an hour for the remains of a crash
+    if (found === 0) throw new PacificaError('unavailable', 'the list of files took too long to come');
+  }
+
+  /** Elements of the JSON list bound as `$rows`, each a list of values, as `e.value`: the database takes it apart. */
+  #elements(): string {
+    return this.#database.dialect === 'postgres'
+      ? 'jsonb_array_elements(CAST($rows AS jsonb)) AS e(value)'
+      : 'json_each($rows) AS e';
+  }
+
+  async #query(sql: string, bind: Record<string, unknown>, transaction?: Transaction): Promise<void> {
+    await this.#database.sequelize.query(sql, { bind, transaction });
+  }
+
+  async #select<Row extends object>(sql: string, bind: Record<string, unknown>): Promise<Row[]> {
+    return this.#database.sequelize.query<Row>(sql, { bind, type: QueryTypes.SELECT });
+  }
+
   /** @returns the uid's newest cart; undefined when there is none, or it was deleted */
   async find(uid: string): Promise<Cart | undefined> {
-    const where = { uid, deleted: null, posted: { [Op.ne]: null } };
-    const row = await this.#carts.findOne({ where, order: [['id', 'DESC']], raw: true });
-    return row === null ? undefined : toCart(row);
+    const [row] = await this.#select<CartRow>(
+      `SELECT ${CART_COLUMNS} FROM pacifica_cart
+       WHERE uid = $uid AND deleted IS NULL AND posted IS NOT NULL ORDER BY id DESC LIMIT 1`,
+      { uid },
+    );
+    return row === undefined ? undefined : toCart(row);
   }
 
   /** @returns the cart, a deleted one too */
@@ -264,13 +212,24 @@ export class CartTables {
   ): Promise<void> {
     await this.#write(async (transaction) => {
       await this.#hold(id, runId, changes, transaction);
-      for (let first = 0; first < files.length; first += BATCH) {
-        const rows = files.slice(first, first + BATCH).map((file): FileRow => ({ ...file, cartId: id }));
-        const updateOnDuplicate: (keyof CartFile)[] = ['status', 'message', 'size', 'mtime'];
-        await this.#files.bulkCreate(rows, { updateOnDuplicate, transaction });
-      }
+      if (files.length > 0) await this.#updateFiles(id, files, transaction);
       await inside?.();
     });
+  }
+
+  async #updateFiles(id: number, files: readonly CartFile[], transaction: Transaction): Promise<void> {
+    const rows = files.map(({ position, status, message, size, mtime }) => [position, status, message, size, mtime]);
+    await this.#query(
+      `UPDATE pacifica_cart_file SET status = f.status, message = f.message, size = f.size, mtime = f.mtime
+       FROM (
+         SELECT CAST(e.value ->> 0 AS INTEGER) AS position, e.value ->> 1 AS status, e.value ->> 2 AS message,
+           CAST(e.value ->> 3 AS BIGINT) AS size, CAST(e.value ->> 4 AS BIGINT) AS mtime
+         FROM ${this.#elements()}
+       ) AS f
+       WHERE pacifica_cart_file.cart_id = CAST($id AS INTEGER) AND pacifica_cart_file.position = f.position`,
+      { id, rows: JSON.stringify(rows) },
+      transaction,
+    );
   }
 
   /** Ends all files of a cart that are not staged, as far as they have not ended with a message of their own. */
@@ -347,20 +306,35 @@ export class CartTables {
 
   /** @returns files by their place in the tar, `[from, from + count)` */
   async files(id: number, from: number, count: number): Promise<CartFile[]> {
-    return this.#filesWhere({ cartId: id, position: { [Op.gte]: from, [Op.lt]: from + count } });
+    return this.#filesWhere('position < $end', { id, from, end: from + count, count });
   }
 
-  /** @returns the first files of the given states from a place in the tar on */
-  async filesOf(id: number, status: readonly CartFileStatus[], from: number, count = BATCH): Promise<CartFile[]> {
-    return this.#filesWhere({ cartId: id, status: [...status], position: { [Op.gte]: from } }, count);
+  /** @returns the first files that are not staged and did not fail, from a place in the tar on */
+  async unfinishedFiles(id: number, from: number, count: number): Promise<CartFile[]> {
+    // by the text: an index over states would find them in another order, and all of them
+    return this.#filesWhere(`status || '' IN ('waiting', 'staging')`, { id, from, count });
+  }
+
+  /** @returns the first files of a state from a place in the tar on */
+  async filesOf(id: number, status: CartFileStatus, from: number, count: number): Promise<CartFile[]> {
+    return this.#filesWhere('status = $status', { id, from, status, count });
+  }
+
+  /** @returns the first files from a place in the tar on that are the first ones of a folder */
+  async filesWithNewFolders(id: number, from: number, count: number): Promise<CartFile[]> {
+    return this.#filesWhere('new_folders > 0', { id, from, count });
   }
 
   async countFiles(id: number, status: CartFileStatus): Promise<number> {
     return this.#files.count({ where: { cartId: id, status } });
   }
 
-  async #filesWhere(where: WhereOptions<FileRow>, limit?: number): Promise<CartFile[]> {
-    const rows = await this.#files.findAll({ where, order: [['position', 'ASC']], limit, raw: true });
+  async #filesWhere(condition: string, bind: Record<string, unknown>): Promise<CartFile[]> {
+    const rows = await this.#select<FileRow>(
+      `SELECT ${FILE_COLUMNS} FROM pacifica_cart_file
+       WHERE cart_id = $id AND position >= $from AND ${condition} ORDER BY position LIMIT $count`,
+      bind,
+    );
     return rows.map(toFile);
   }
 
@@ -415,10 +389,9 @@ export class CartTables {
   /** Removes all rows of a cart that is deleted, or was never posted. */
   async forget(id: number): Promise<void> {
     for (;;) {
-      const first = await this.#filesWhere({ cartId: id }, 1);
-      const from = first[0]?.position;
-      if (from === undefined) break;
-      const where = { cartId: id, position: { [Op.lt]: from + TRANSACTION_ROWS } };
+      const [first] = await this.#filesWhere('position >= 0', { id, from: 0, count: 1 });
+      if (first === undefined) break;
+      const where = { cartId: id, position: { [Op.lt]: first.position + TRANSACTION_ROWS } };
       await this.#write((transaction) => this.#files.destroy({ where, transaction }));
     }
     await this.#write(async (transaction) => {
@@ -548,113 +521,4 @@ export class CartTables {
   #write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
     return this.#database.write(work);
   }
-}
-
-function toCart(row: CartRow): Cart {
-  return {
-    id: Number(row.id),
-    uid: row.uid,
-    status: row.status,
-    message: row.message,
-    bundle: Boolean(row.bundle),
-    bundleAsked: Boolean(row.bundleAsked),
-    created: Number(row.created),
-    updated: Number(row.updated),
-    ready: maybe(row.ready),
-    used: Number(row.used),
-    downloaded: maybe(row.downloaded),
-    deleted: maybe(row.deleted),
-    runId: row.runId,
-    failures: Number(row.failures),
-    filesTotal: Number(row.filesTotal),
-    filesReady: Number(row.filesReady),
-    bytesTotal: maybe(row.bytesTotal),
-    bytesReady: Number(row.bytesReady),
-    reserved: Number(row.reserved),
-    occupied: Number(row.occupied),
-  };
-}
-
-function toFile(row: FileRow): CartFile {
-  const { archiveId, path, hashtype, hashsum, status, message } = row;
-  const position = Number(row.position);
-  return {
-    position,
-    archiveId,
-    path,
-    hashtype,
-    hashsum,
-    status,
-    message,
-    size: maybe(row.size),
-    mtime: maybe(row.mtime),
-  };
-}
-
-function maybe(value: number | string | null): number | null {
-  return value === null ? null : Number(value);
-}
-
-function defineCarts({ sequelize }: Database): ModelStatic<CartModel> {
-  const { INTEGER, BIGINT, BOOLEAN, TEXT, STRING } = DataTypes;
-  return sequelize.define<CartModel>(
-    'pacifica_cart',
-    {
-      id: { type: INTEGER, primaryKey: true, autoIncrement: true },
-      uid: STRING,
-      status: STRING,
-      message: TEXT,
-      bundle: BOOLEAN,
-      bundleAsked: { type: BOOLEAN, field: 'bundle_asked' },
-      created: BIGINT,
-      updated: BIGINT,
-      posted: BIGINT,
-      ready: BIGINT,
-      used: BIGINT,
-      downloaded: BIGINT,
-      deleted: BIGINT,
-      runId: { type: STRING, field: 'run_id' },
-      failures: INTEGER,
-      filesTotal: { type: INTEGER, field: 'files_total' },
-      filesReady: { type: INTEGER, field: 'files_ready' },
-      bytesTotal: { type: BIGINT, field: 'bytes_total' },
-      bytesReady: { type: BIGINT, field: 'bytes_ready' },
-      reserved: BIGINT,
-      occupied: BIGINT,
-    },
-    { tableName: 'pacifica_cart', timestamps: false },
-  );
-}
-
-function defineFiles({ sequelize }: Database): ModelStatic<FileModel> {
-  const { INTEGER, BIGINT, TEXT, STRING } = DataTypes;
-  return sequelize.define<FileModel>(
-    'pacifica_cart_file',
-    {
-      cartId: { type: INTEGER, primaryKey: true, field: 'cart_id' },
-      position: { type: INTEGER, primaryKey: true },
-      archiveId: { type: STRING, field: 'archive_id' },
-      path: TEXT,
-      hashtype: STRING,
-      hashsum: STRING,
-      status: STRING,
-      message: TEXT,
-      size: BIGINT,
-      mtime: BIGINT,
-    },
-    { tableName: 'pacifica_cart_file', timestamps: false },
-  );
-}
-
-function defineLeases({ sequelize }: Database): ModelStatic<LeaseModel> {
-  const { INTEGER, BIGINT, STRING } = DataTypes;
-  return sequelize.define<LeaseModel>(
-    'pacifica_cart_lease',
-    {
-      cartId: { type: INTEGER, primaryKey: true, field: 'cart_id' },
-      owner: { type: STRING, primaryKey: true },
-      until: BIGINT,
-    },
-    { tableName: 'pacifica_cart_lease', timestamps: false },
-  );
 }

@@ -5,6 +5,7 @@ import { jobTables } from './0004-jobs.js';
 import { archiveTables } from './0005-archive.js';
 import { verifyTables } from './0006-archive-verify.js';
 import { ingestKeys } from './0007-ingest-keys.js';
+import { cartFolders } from './0008-cart-folders.js';
 import type { Migration } from './migration.js';
 
 /** Every migration, in order. */
@@ -16,4 +17,5 @@ export const migrations: readonly Migration[] = [
   archiveTables,
   verifyTables,
   ingestKeys,
+  cartFolders,
 ];
