@@ -43,8 +43,6 @@ export type ServiceName = (typeof services)[number];
 const SWEEP_INTERVAL = 5000;
 /** ms that the proxy tries again what may pass */
 const PROXY_RETRY = 3000;
-/** largest list of a cart that is taken, bytes */
-const CART_BODY_LIMIT = 256 * 1024 * 1024;
 
 /** Everything of one process, built and connected; nothing runs before {@link House.start}. */
 export interface House {
@@ -146,7 +144,7 @@ export async function buildHouse({
           if (works.includes('cart')) handlers.set('cart', service.handler);
           background.sweeps.push(() => service.sweep());
           if (names.includes('cart'))
-            apps.set('cart', cartApp(appOptions(parts, 'cart'), { service, bodyLimit: CART_BODY_LIMIT }));
+            apps.set('cart', cartApp(appOptions(parts, 'cart'), { service, bodyLimit: config.cartd.body_limit }));
         }
         if (parted('ingest')) {
           const service = buildIngest(parts, archive, queue);

@@ -1,7 +1,7 @@
 import { parseArchiveId } from '../lib/archive-id.js';
 import { type HashType, normalizeHash, parseHashType } from '../lib/digest.js';
 import { PacificaError } from '../lib/errors.js';
-import { readJsonList } from '../lib/json-list.js';
+import { readJsonList } from '../lib/json-list-reader.js';
 import { PathSet } from '../lib/path-set.js';
 import { safePath } from '../lib/safe-path.js';
 import type { NewCartFile } from '../storage/database/cart-rows.js';

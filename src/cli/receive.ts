@@ -4,6 +4,7 @@ import { createHasher, type HashType } from '../lib/digest.js';
 import { mayPass, messageOf, PacificaError } from '../lib/errors.js';
 import { parseHttpDate } from '../lib/http-date.js';
 import { formatSize } from '../lib/sizes.js';
+import { Feed } from './feed.js';
 import { OutputFile } from './output-file.js';
 import { startProgress } from './progress.js';
 
@@ -16,6 +17,8 @@ export interface ReceiveOptions {
   readonly signal: AbortSignal;
   /** hash that the bytes must have, known before or from the headers of the answer */
   readonly expected?: (download: Download) => { type: HashType; sum: string } | undefined;
+  /** reads all bytes as they go by, those of an earlier run too; what it throws ends the transfer */
+  readonly check?: (download: Download) => Promise<((pieces: AsyncIterable<Uint8Array>) => Promise<void>) | undefined>;
   /** give the file the time that the service says */
   readonly keepTime?: boolean;
 }
@@ -85,7 +88,7 @@ async function toFile(options: ReceiveOptions, target: string, download: Downloa
  * @returns bytes of the whole
  */
 async function pour(
-  { what, expected }: ReceiveOptions,
+  { what, expected, check }: ReceiveOptions,
   download: Download,
   start: number,
   before: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -93,20 +96,29 @@ async function pour(
 ): Promise<number> {
   const hash = expected?.(download);
   const hasher = hash === undefined ? undefined : createHasher(hash.type);
+  const reader = await check?.(download);
+  const feed = reader === undefined ? undefined : new Feed(reader);
   const progress = startProgress(what, { bytes: download.size });
   let size = start;
   try {
-    if (hasher !== undefined) for await (const piece of before) hasher.update(piece);
+    if (hasher !== undefined || feed !== undefined) {
+      for await (const piece of before) {
+        hasher?.update(piece);
+        await feed?.push(piece);
+      }
+    }
     progress.start(start);
     // all of it may be there already
     if (start === 0 || start !== download.size) {
       for await (const piece of download.chunks(start)) {
         hasher?.update(piece);
+        await feed?.push(piece);
         await write(piece);
         size += piece.length;
         progress.add(piece.length);
       }
     }
+    await feed?.end();
   } finally {
     progress.stop();
   }

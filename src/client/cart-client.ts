@@ -1,4 +1,5 @@
 import { PacificaError } from '../lib/errors.js';
+import { CartManifest } from './cart-manifest.js';
 import { type RestOf, restHeaders } from './download.js';
 import { HttpClient, type HttpRequest, type HttpResponse, retrying } from './http.js';
 import { pathSegment } from './path-segment.js';
@@ -16,7 +17,20 @@ export interface CartState {
   readonly status: string;
   /** empty when nothing is wrong */
   readonly message: string;
+  /** how far it is; absent from an original service */
+  readonly progress?: CartProgress;
 }
+
+export interface CartProgress {
+  readonly filesReady: number;
+  readonly filesTotal: number;
+  readonly bytesReady: number;
+  /** undefined until all sizes are known */
+  readonly bytesTotal: number | undefined;
+}
+
+/** bytes of a status that are taken: a million failures */
+const STATUS_LIMIT = 512 * 1024 * 1024;
 
 /** Talks to a cart service: ours or an original one. What may pass is tried again for 30 s, except in {@link get}. */
 export class CartClient {
@@ -50,7 +64,38 @@ export class CartClient {
       const message = decode(response.header('x-pacifica-message') ?? '');
       if (response.status === 404) throw missing(uid);
       if (status === undefined || ![204, 500].includes(response.status)) throw await this.#http.serviceError(response);
-      return { status, message };
+      const progress = progressOf(response);
+      return { status, message, ...(progress !== undefined && { progress }) };
+    });
+  }
+
+  /**
+   * @returns all that the service tells about a cart, each failed file too; only status and message from an original one
+   * @throws PacificaError `not-found` when there is no such cart, or no longer
+   */
+  async details(uid: string): Promise<object> {
+    const details = await this.#retrying(async () => {
+      const response = await this.#request({ method: 'GET' }, uid, '/status');
+      if (response.status === 200) return response.json(STATUS_LIMIT);
+      if (response.status !== 404) throw await this.#http.serviceError(response);
+      await response.discard();
+      return undefined;
+    });
+    if (typeof details === 'object' && details !== null) return details;
+    const { status, message } = await this.status(uid);
+    return { uid, status, message };
+  }
+
+  /**
+   * @param answer of {@link get}, which tells whether there is one
+   * @returns the manifest; undefined from a service that has none. Close it.
+   */
+  async manifest(uid: string, answer: Pick<HttpResponse, 'header'>): Promise<CartManifest | undefined> {
+    if (!/rel="?describedby"?/.test(answer.header('link') ?? '')) return undefined;
+    return this.#retrying(async () => {
+      const response = await this.#request({ method: 'GET' }, uid, '/manifest');
+      if (response.status !== 200) throw await this.#http.serviceError(response);
+      return CartManifest.read(response.body);
     });
   }
 
@@ -104,8 +149,8 @@ export class CartClient {
     await this.#http.close();
   }
 
-  #request(request: Omit<HttpRequest, 'url'>, uid: string, query = ''): Promise<HttpResponse> {
-    const url = `${this.#url}/${pathSegment('cart uid', uid)}${query}`;
+  #request(request: Omit<HttpRequest, 'url'>, uid: string, rest = ''): Promise<HttpResponse> {
+    const url = `${this.#url}/${pathSegment('cart uid', uid)}${rest}`;
     return this.#http.request({ ...request, url, signal: this.#signal });
   }
 
@@ -157,6 +202,15 @@ export async function waitForCart(
 function cartFailure(uid: string, message: string): PacificaError {
   const why = message === '' ? 'the service does not say why' : message;
   return new PacificaError(speaksOfHash(message) ? 'integrity' : 'internal', `cart ${uid} failed: ${why}`);
+}
+
+/** @returns undefined when the service does not tell */
+function progressOf(response: HttpResponse): CartProgress | undefined {
+  const number = (name: string): number => Number(response.header(`x-pacifica-${name}`) ?? NaN);
+  const [filesReady, filesTotal, bytesReady] = [number('files-ready'), number('files-total'), number('bytes-ready')];
+  if (Number.isNaN(filesReady + filesTotal + bytesReady)) return undefined;
+  const bytesTotal = number('bytes-total');
+  return { filesReady, filesTotal, bytesReady, bytesTotal: Number.isNaN(bytesTotal) ? undefined : bytesTotal };
 }
 
 function missing(uid: string): PacificaError {

@@ -144,6 +144,11 @@ export const settings = {
       'auto: link files from a local archive, which takes no space; always: copy them.',
     ),
     concurrency: setting(integer(1, 64), 4, 'Files of one cart that are brought in at a time.'),
+    body_limit: setting(
+      size(),
+      parseSize('256M'),
+      'Largest list of files that is taken for a cart; a million files take 150 MiB or so.',
+    ),
   },
   uniqueid: { url: setting(url(), '', 'Unique id service. Empty: ours.', { env: ['UNIQUEID_URL'] }) },
   policy: {

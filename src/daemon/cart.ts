@@ -72,6 +72,8 @@ export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppPart
     const download = await readable(() => service.download(cart, filename));
     if (download === undefined) throw new HttpError(404, GONE);
     try {
+      // RFC 8288 and its register: where the hashes of what is in it are told
+      ctx.set('Link', `<${cart.uid}/manifest>; rel="describedby"; type="text/plain"`);
       await readable(() => answerDownload(ctx, download));
     } finally {
       await download.close();

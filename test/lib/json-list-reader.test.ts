@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { readJsonList } from '../../src/lib/json-list.js';
+import { readJsonList } from '../../src/lib/json-list-reader.js';
 
 /** @param size bytes a chunk */
 async function* chunks(text: string | Buffer, size: number): AsyncGenerator<Uint8Array> {

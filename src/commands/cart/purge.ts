@@ -1,0 +1,36 @@
+import { Flags } from '@oclif/core';
+import { CartAdminCommand } from '../../cli/cart-admin-command.js';
+import { paragraphs } from '../../cli/text.js';
+import { parseTimeAgo } from '../../cli/time-ago.js';
+
+export default class CartPurge extends CartAdminCommand {
+  static override summary = 'Delete carts that nobody has used for long';
+  static override description =
+    paragraphs(`On the server; safe from cron beside a running daemon. Prints the uids. A cart's age counts from its last
+download, else from when it became ready. Carts that are being downloaded or worked on are left alone.`);
+  static override examples = [
+    '<%= config.bin %> <%= command.id %>',
+    '<%= config.bin %> <%= command.id %> --time-ago "1.5 weeks ago" --dry-run',
+  ];
+  static override flags = {
+    ...CartAdminCommand.flags,
+    'time-ago': Flags.string({
+      summary: 'Age from which on carts go: seconds, minutes, hours, days or weeks, with fractions',
+      default: '180 days ago',
+      helpValue: '"60 days ago"',
+    }),
+    'dry-run': Flags.boolean({ char: 'n', summary: 'Only say which carts would go' }),
+  };
+
+  async run(): Promise<void> {
+    const { flags } = await this.parse(CartPurge);
+    const age = parseTimeAgo(flags['time-ago']);
+    const dryRun = flags['dry-run'];
+    await this.withCarts(flags, async (service) => {
+      for await (const { id, uid } of service.purge(age, dryRun)) {
+        if (flags.json) this.printJson({ id, uid, purged: !dryRun });
+        else this.print(`${uid}\n`);
+      }
+    });
+  }
+}
