@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { allAtOnce, download, program, smallRequests, upload } from './support/clients.js';
 import { forgetPeakMemory, peakMemory } from './support/proc.js';
-import { type Contender, LOOP_LIMIT, measure, type Row, type Sample, TABLE_HEAD, verdict } from './support/rows.js';
+import { type Contender, loopText, measure, type Row, type Sample, TABLE_HEAD, verdict } from './support/rows.js';
 import { type Daemon, hasNginx, type Server, startDaemon, startNginx } from './support/servers.js';
 
 const ROUNDS = 5;
@@ -52,12 +52,12 @@ async function makeLarge(path: string, mebibytes: number): Promise<void> {
 
 /** Runs a request against a server, with what it cost the server. */
 async function against(server: Server | Daemon, amount: number, request: () => Promise<number>): Promise<Sample> {
-  const isOurs = 'worstLoopDelay' in server;
-  if (isOurs) await server.worstLoopDelay();
+  const isOurs = 'loopDelay' in server;
+  if (isOurs) await server.loopDelay();
   const before = server.cpu();
   const seconds = await request();
   const cpu = server.cpu() - before;
-  return { rate: amount / seconds, cpu, ...(isOurs && { loopMs: await server.worstLoopDelay() }) };
+  return { rate: amount / seconds, cpu, ...(isOurs && { loop: await server.loopDelay() }) };
 }
 
 function getting(name: string, server: Server): Contender {
@@ -187,21 +187,21 @@ async function memoryOf(what: 'downloads' | 'uploads'): Promise<string> {
   await upload(`${base}/0`, source);
   forgetPeakMemory(daemon.pid);
   const before = peakMemory(daemon.pid);
-  await daemon.worstLoopDelay();
+  await daemon.loopDelay();
   if (what === 'downloads') await allAtOnce(ids.map(() => `${base}/0`));
   else
     await allAtOnce(
       ids.map((id) => `${base}/${id}`),
       source,
     );
-  const loopMs = await daemon.worstLoopDelay();
+  const loop = await daemon.loopDelay();
   const peak = peakMemory(daemon.pid);
   await daemon.stop();
   await rm(folder, { recursive: true });
   return (
     `${AT_ONCE} ${what} of ${EACH} MiB at once: ${peak.toFixed(0)} MiB resident at most ` +
     `(target ${MEMORY_LIMIT}${verdict(peak < MEMORY_LIMIT)}; ${before.toFixed(0)} after one), ` +
-    `event loop blocked for ${loopMs.toFixed(0)} ms at most${verdict(loopMs <= LOOP_LIMIT)}`
+    `event loop blocked for ${loopText([loop])} at most`
   );
 }
 

@@ -19,10 +19,18 @@ export interface Server {
   stop(): Promise<void>;
 }
 
+/** Longest time from one look at an event loop to the next, in ms. */
+export interface LoopDelay {
+  /** as monitorEventLoopDelay has it */
+  readonly worst: number;
+  /** without the time that the thread was ready to run and had no processor, since others of the machine had them */
+  readonly own: number;
+}
+
 /** Our archive interface. */
 export interface Daemon extends Server {
-  /** @returns longest time in ms from one look at the event loop to the next, since the last call; see loop-probe.mjs */
-  worstLoopDelay(): Promise<number>;
+  /** @returns what it was since the last call; see loop-probe.mjs */
+  loopDelay(): Promise<LoopDelay>;
 }
 
 const RUN = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
@@ -49,10 +57,10 @@ export async function startDaemon(folder: string, env: NodeJS.ProcessEnv = {}): 
     pid,
     root: join(folder, 'archive'),
     cpu: () => cpuSeconds(pid),
-    async worstLoopDelay() {
-      const answer = once(child, 'message') as Promise<[{ worstMs: number }]>;
+    async loopDelay() {
+      const answer = once(child, 'message') as Promise<[LoopDelay]>;
       child.send('how long?');
-      return (await answer)[0].worstMs;
+      return (await answer)[0];
     },
     stop: () => stop(child),
   };

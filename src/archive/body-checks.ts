@@ -1,21 +1,41 @@
-import { type Checksum, type ChecksumTaker, type ChecksumType, takeChecksum } from '../lib/checksum.js';
+import { type Checksum, type ChecksumType, takeChecksum } from '../lib/checksum.js';
 import { PacificaError } from '../lib/errors.js';
+import { ThreadHashes } from '../lib/hash-threads.js';
 
 /** Takes checksums of a body while it passes, all in one go. */
 export class BodyChecks {
-  readonly #takers: ReadonlyMap<ChecksumType, ChecksumTaker>;
+  readonly #types: readonly ChecksumType[];
+  #taking: Promise<ReadonlyMap<ChecksumType, string>> | undefined;
   #sums: ReadonlyMap<ChecksumType, string> = new Map();
 
   constructor(types: Iterable<ChecksumType>) {
-    this.#takers = new Map([...new Set(types)].map((type) => [type, takeChecksum(type)]));
+    this.#types = [...new Set(types)];
   }
 
-  /** Passes a body on. */
+  /** Passes a body on. Its pieces must not be changed afterwards. */
   async *watch(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const piece of body) {
-      for (const taker of this.#takers.values()) taker.update(piece);
-      yield piece;
+    // Node has no adler32: ours is taken here, what Node has in a thread
+    const own = this.#types.includes('adler32') ? takeChecksum('adler32') : undefined;
+    const types = this.#types.filter((type) => type !== 'adler32');
+    const hashes = new ThreadHashes(types);
+    let isWhole = false;
+    try {
+      for await (const piece of body) {
+        own?.update(piece);
+        if (types.length > 0) await hashes.update(piece);
+        yield piece;
+      }
+      isWhole = true;
+    } finally {
+      if (!isWhole) hashes.discard();
     }
+    this.#taking = hashes.digest().then((sums) => {
+      const all = new Map<ChecksumType, string>(types.map((type, index) => [type, sums[index] ?? '']));
+      if (own !== undefined) all.set('adler32', own.digest());
+      return all;
+    });
+    // heard by who compares
+    this.#taking.catch(() => undefined);
   }
 
   /**
@@ -23,8 +43,8 @@ export class BodyChecks {
    * @param expected what its sender says of it
    * @throws PacificaError `integrity` when something else came
    */
-  compare(expected: readonly Checksum[]): void {
-    this.#sums = new Map([...this.#takers].map(([type, taker]) => [type, taker.digest()]));
+  async compare(expected: readonly Checksum[]): Promise<void> {
+    this.#sums = (await this.#taking) ?? new Map();
     for (const { type, sum } of expected) {
       const got = this.#sums.get(type);
       if (got !== sum) {

@@ -102,7 +102,7 @@ export class LocalArchive implements Archive {
     const change: Change = {
       condition,
       async look(written) {
-        checks.compare(checksums);
+        await checks.compare(checksums);
         await beforeVisible?.(written);
         return wanted === undefined ? undefined : checks.taken(wanted);
       },
