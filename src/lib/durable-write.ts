@@ -9,7 +9,7 @@ import { writeSome } from './file-calls.js';
 const LARGEST_BATCH = 1024 * 1024;
 const SMALLEST_BATCH = 64 * 1024;
 /** bytes that all writers of the process together may gather: many at once take smaller batches */
-const GATHER_BUDGET = 24 * 1024 * 1024;
+const GATHER_BUDGET = 6 * 1024 * 1024;
 /** pieces below this are put together by copying; larger ones are kept as they are */
 const SMALL_PIECE = 16 * 1024;
 const TAIL_SIZE = 64 * 1024;

@@ -10,6 +10,9 @@ const MOST_THREADS = Math.max(1, Math.min(4, availableParallelism() - 1));
 const PORTION = 512 * 1024;
 /** portions of all streams that are on their way at a time */
 const MOST_PORTIONS = 8;
+/** bytes that all streams together may gather: many at once hand over less at a time */
+const GATHER_BUDGET = 6 * 1024 * 1024;
+const LEAST = 64 * 1024;
 
 /** Hashes streams in a thread beside those of other streams. */
 class HashThread {
@@ -89,6 +92,7 @@ function givePortion(memory: SharedArrayBuffer): void {
 }
 
 let streams = 0;
+let open = 0;
 
 /**
  * Hashes of one stream, taken in a thread beside this one, so that 1 GiB does not keep the event loop for a second; of
@@ -106,6 +110,7 @@ export class ThreadHashes {
   /** @param types as Node's crypto names them */
   constructor(types: readonly string[]) {
     this.#types = types;
+    open += 1;
   }
 
   /**
@@ -115,13 +120,14 @@ export class ThreadHashes {
   async update(piece: Uint8Array): Promise<void> {
     this.#pieces.push(piece);
     this.#gathered += piece.length;
-    while (this.#gathered > PORTION) await this.#handOver();
+    const limit = Math.min(PORTION, Math.max(LEAST, GATHER_BUDGET / open));
+    while (this.#gathered > limit) await this.#handOver();
   }
 
   /** @returns hashes in lower-case hex, in the order of the types */
   async digest(): Promise<readonly string[]> {
-    if (this.#thread === undefined) return this.#types.map((type) => this.#hashHere(type));
     try {
+      if (this.#thread === undefined) return this.#types.map((type) => this.#hashHere(type));
       while (this.#gathered > 0) await this.#handOver();
       const sums = await this.#thread.ask({ stream: this.#stream, end: 'digest' });
       if (this.#failure !== undefined) throw this.#failure.error;
@@ -181,6 +187,7 @@ export class ThreadHashes {
   }
 
   #leave(): void {
+    open -= 1;
     if (this.#thread !== undefined) this.#thread.streams -= 1;
     this.#thread = undefined;
   }

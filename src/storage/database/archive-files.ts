@@ -57,6 +57,13 @@ interface Settlement {
 const TABLE = 'pacifica_archive_file';
 /** rows a statement */
 const BATCH = 500;
+/** Rows to insert out of a list that is bound as JSON. (Measured: half the time of a bind a value.) */
+const SQLITE_ROWS = `SELECT value ->> 'key', value ->> 'id', value ->> 'version', value ->> 'size', value ->> 'mtime',
+         value ->> 'algorithm', value ->> 'digest', 'pending', $now
+       FROM json_each($rows)`;
+const POSTGRES_ROWS = `SELECT key, id, version, size, mtime, algorithm, digest, 'pending', CAST($now AS bigint)
+       FROM json_to_recordset(CAST($rows AS json))
+         AS r (key text, id text, version text, size bigint, mtime bigint, algorithm text, digest text)`;
 /** SQLite's result code for a full disk, PostgreSQL's condition disk_full */
 const FULL: ReadonlySet<string> = new Set(['SQLITE_FULL', '53100']);
 
@@ -66,11 +73,13 @@ const FULL: ReadonlySet<string> = new Set(['SQLITE_FULL', '53100']);
  */
 export class ArchiveFiles {
   readonly #database: Database;
+  readonly #dialect: Database['dialect'];
   readonly #inserts: Batcher<{ key: string; record: FileRecord }>;
   readonly #settlements: Batcher<Settlement>;
 
   constructor(database: Database) {
     this.#database = database;
+    this.#dialect = database.dialect;
     this.#inserts = new Batcher((rows) => this.#insert(rows), BATCH);
     this.#settlements = new Batcher((rows) => this.#settle(rows), BATCH);
   }
@@ -136,12 +145,14 @@ export class ArchiveFiles {
   /** Mends rows: those that speak of the file that is there are settled, the others go. */
   async mend(settled: readonly string[], gone: readonly string[]): Promise<void> {
     if (settled.length > 0) {
-      const { list, bind } = names(settled);
-      await this.#write(`UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${list})`, bind);
+      await this.#write(`UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${this.#listed('$keys')})`, {
+        keys: JSON.stringify(settled),
+      });
     }
     if (gone.length > 0) {
-      const { list, bind } = names(gone);
-      await this.#write(`DELETE FROM ${TABLE} WHERE record_id IN (${list})`, bind);
+      await this.#write(`DELETE FROM ${TABLE} WHERE record_id IN (${this.#listed('$keys')})`, {
+        keys: JSON.stringify(gone),
+      });
     }
   }
 
@@ -151,22 +162,11 @@ export class ArchiveFiles {
   }
 
   async #insert(rows: { key: string; record: FileRecord }[]): Promise<void> {
-    const bind: Record<string, unknown> = { now: Date.now() };
-    const values = rows.map(({ key, record: { id, version, size, mtime, algorithm, digest } }, index) => {
-      Object.assign(bind, {
-        [`k${index}`]: key,
-        [`i${index}`]: id,
-        [`v${index}`]: version,
-        [`s${index}`]: size,
-        [`m${index}`]: mtime,
-        [`a${index}`]: algorithm,
-        [`d${index}`]: digest,
-      });
-      return `($k${index}, $i${index}, $v${index}, $s${index}, $m${index}, $a${index}, $d${index}, 'pending', $now)`;
-    });
+    const values = rows.map(({ key, record }) => ({ key, ...record }));
     await this.#write(
-      `INSERT INTO ${TABLE} (record_id, file_id, version, size, mtime, algorithm, digest, state, changed) VALUES ${values.join(', ')}`,
-      bind,
+      `INSERT INTO ${TABLE} (record_id, file_id, version, size, mtime, algorithm, digest, state, changed)
+       ${this.#dialect === 'sqlite' ? SQLITE_ROWS : POSTGRES_ROWS}`,
+      { rows: JSON.stringify(values), now: Date.now() },
     );
   }
 
@@ -174,24 +174,28 @@ export class ArchiveFiles {
     // of several of one file the last is the one that is there: they come in the order in which they became visible
     const kept = new Set(new Map(rows.map(({ id, key }) => [id, key])).values());
     const replaced = rows.map(({ key }) => key).filter((key) => !kept.has(key));
-    const keys = names([...kept]);
-    const old = names(replaced, 'o');
-    const ids = names([...new Set(rows.map(({ id }) => id))], 'i');
     const quick = { durable: false };
     await this.#write(
       `UPDATE ${TABLE} SET state = 'old', changed = $now
-       WHERE (file_id IN (${ids.list}) AND state = 'settled') OR record_id IN (${old.list || 'NULL'})`,
-      { ...ids.bind, ...old.bind, now: Date.now() },
+       WHERE (file_id IN (${this.#listed('$ids')}) AND state = 'settled') OR record_id IN (${this.#listed('$old')})`,
+      { ids: JSON.stringify(rows.map(({ id }) => id)), old: JSON.stringify(replaced), now: Date.now() },
       quick,
     );
     await this.#write(
-      `UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${keys.list}) AND state = 'pending'`,
-      keys.bind,
+      `UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${this.#listed('$keys')}) AND state = 'pending'`,
+      { keys: JSON.stringify([...kept]) },
       quick,
     );
     for (const { key, version } of rows.filter((row) => row.version !== null)) {
       await this.#write(`UPDATE ${TABLE} SET version = $version WHERE record_id = $key`, { key, version }, quick);
     }
+  }
+
+  /** @returns a query of the texts in a list that is bound as JSON: one value to bind however long the list is */
+  #listed(name: string): string {
+    return this.#dialect === 'sqlite'
+      ? `SELECT value FROM json_each(${name})`
+      : `SELECT json_array_elements_text(CAST(${name} AS json))`;
   }
 
   async #write(sql: string, bind: Record<string, unknown>, options?: { durable?: boolean }): Promise<void> {
@@ -225,12 +229,4 @@ export class ArchiveFiles {
       changed: Number(row.changed),
     }));
   }
-}
-
-/** @returns the values as binds, and the list of their names */
-function names(values: readonly string[], prefix = 'k'): { list: string; bind: Record<string, unknown> } {
-  return {
-    list: values.map((_, index) => `$${prefix}${index}`).join(', '),
-    bind: Object.fromEntries(values.map((value, index) => [`${prefix}${index}`, value])),
-  };
 }
