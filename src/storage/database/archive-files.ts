@@ -128,8 +128,8 @@ export class ArchiveFiles {
   async findMany(ids: readonly ArchiveId[]): Promise<Map<ArchiveId, StoredRecord[]>> {
     const rows = new Map<ArchiveId, StoredRecord[]>();
     if (ids.length === 0) return rows;
-    const { list, bind } = names(ids);
-    for (const row of await this.#select(`WHERE file_id IN (${list}) ORDER BY changed DESC`, bind)) {
+    const where = `WHERE file_id IN (${this.#listed('$ids')}) ORDER BY changed DESC`;
+    for (const row of await this.#select(where, { ids: JSON.stringify(ids) })) {
       const known = rows.get(row.id);
       if (known === undefined) rows.set(row.id, [row]);
       else known.push(row);
