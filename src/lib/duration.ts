@@ -10,16 +10,16 @@ const UNITS: readonly (readonly [name: RegExp, ms: number])[] = [
 ];
 
 /**
- * Reads a time span: `90s`, `5m`, `2h`, `1.5d`, and in words as the originals' commands take it: `60 days ago`.
+ * Reads a time span: `90s`, `5m`, `2h`, `1.5d`, `2w`, and in words as the originals' commands take it: `60 days ago`.
  * @returns ms
  * @throws PacificaError `invalid`
  */
 export function parseDuration(text: string): number {
-  const match = /^([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)(\s+ago)?$/.exec(text.trim().toLowerCase());
+  const match = /^([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-z]+)(\s+ago)?$/.exec(text.trim().toLowerCase());
   const unit = UNITS.find(([name]) => name.test(match?.[2] ?? ''))?.[1];
   if (match === null || unit === undefined) {
     throw new PacificaError('invalid', `"${text}" is not a time span`, {
-      hint: 'write it like 90s, 5m, 2h, 1d or "60 days ago"',
+      hint: 'write it like 90s, 5m, 2h, 1.5d, 2w or "60 days ago"',
     });
   }
   return Math.round(Number(match[1]) * unit);

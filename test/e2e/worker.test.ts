@@ -242,7 +242,7 @@ describe('pacifica jobs', () => {
       const ended = await jobs('retry', 'ingest', String(id));
       expect(ended.code).toBe(1);
       expect(ended.stderr).toContain('has ended well');
-      expect((await jobs('purge', '--older-than', '3600', '--yes')).lines()).toEqual([{ removed: 0 }]);
+      expect((await jobs('purge', '--older-than', '1h', '--yes')).lines()).toEqual([{ removed: 0 }]);
       expect((await jobs('purge', '--yes')).lines()).toEqual([{ removed: 1 }]);
       expect((await jobs('show', 'ingest', String(id))).code).toBe(3);
       expect(working.log()).toContain('it will be tried again');

@@ -8,6 +8,8 @@ it.each([
   ['2 hours', 7_200_000],
   ['60 days ago', 60 * 86_400_000],
   ['1 Week', 7 * 86_400_000],
+  ['.5 h', 1_800_000],
+  ['2w', 14 * 86_400_000],
 ])('reads %s', (text, ms) => {
   expect(parseDuration(text)).toBe(ms);
 });

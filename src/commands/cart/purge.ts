@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
 import { CartAdminCommand } from '../../cli/cart-admin-command.js';
 import { paragraphs } from '../../cli/text.js';
-import { parseTimeAgo } from '../../cli/time-ago.js';
+import { parseDuration } from '../../lib/duration.js';
 
 export default class CartPurge extends CartAdminCommand {
   static override summary = 'Delete carts that nobody has used for long';
@@ -24,7 +24,7 @@ download, else from when it became ready. Carts that are being downloaded or wor
 
   async run(): Promise<void> {
     const { flags } = await this.parse(CartPurge);
-    const age = parseTimeAgo(flags['time-ago']);
+    const age = parseDuration(flags['time-ago']);
     const dryRun = flags['dry-run'];
     await this.withCarts(flags, async (service) => {
       for await (const { id, uid } of service.purge(age, dryRun)) {

@@ -3,6 +3,7 @@ import { confirm } from '../../cli/confirm.js';
 import { JobsCommand } from '../../cli/jobs-command.js';
 import { dataDirFlag } from '../../cli/serve-flags.js';
 import { paragraphs } from '../../cli/text.js';
+import { parseDuration } from '../../lib/duration.js';
 
 export default class JobsPurge extends JobsCommand {
   static override summary = 'Remove finished jobs from the queue';
@@ -11,22 +12,21 @@ export default class JobsPurge extends JobsCommand {
 keep_finished. Carts, ingests and their files stay. Asks before it does so; in a script give --yes.`);
   static override examples = [
     '<%= config.bin %> <%= command.id %> --yes',
-    '<%= config.bin %> <%= command.id %> --older-than 3600 --yes',
+    '<%= config.bin %> <%= command.id %> --older-than 2h --yes',
   ];
   static override flags = {
     ...dataDirFlag,
-    'older-than': Flags.integer({
-      summary: 'Only jobs that ended more than this many seconds ago',
-      min: 0,
-      default: 0,
-      helpValue: 'SECONDS',
+    'older-than': Flags.string({
+      summary: 'Only jobs that ended longer ago than this: 90s, 2h, "7 days"',
+      default: '0s',
+      helpValue: 'SPAN',
     }),
     yes: Flags.boolean({ char: 'y', summary: 'Do not ask' }),
   };
 
   async run(): Promise<void> {
     const { flags } = await this.parse(JobsPurge);
-    const before = new Date(Date.now() - flags['older-than'] * 1000);
+    const before = new Date(Date.now() - parseDuration(flags['older-than']));
     if (!flags.yes) await confirm('Remove finished jobs from the queue?', this.signal);
     const removed = await this.withTools(flags, ({ jobs }) => jobs.admin.purge(before));
     if (flags.json) this.printJson({ removed });
