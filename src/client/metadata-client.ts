@@ -37,7 +37,14 @@ export class MetadataClient {
       body: list.stream(),
       size: list.size,
     });
-    await answer.discard();
+    const said = await answer.json();
+    // some page of a web server in between is no record of anything
+    if ((said as { status?: unknown } | null)?.status !== 'success') {
+      throw new PacificaError(
+        'bad-gateway',
+        `the metadata service at ${this.#ingestUrl} answered ${JSON.stringify(said).slice(0, 300)}`,
+      );
+    }
   }
 
   /**

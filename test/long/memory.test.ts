@@ -8,7 +8,7 @@ import { type Daemon, startServe } from '../support/serve.js';
 
 const GiB = 2 ** 30;
 const MiB = 2 ** 20;
-const size = (process.env.PACIFICA_LONG === 'short' ? 1 : 4) * GiB;
+const size = (process.env.PACIFICA_LONG === 'short' ? 1 : 9) * GiB;
 
 let home: string;
 let daemon: Daemon;
