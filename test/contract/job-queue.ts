@@ -409,6 +409,18 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
         door.open();
       });
 
+      it('does not let small jobs wait for a huge one of their kind', async () => {
+        const door = gate();
+        const { runs, handler } = recorder((id) => (id === 'huge' ? door.opens : Promise.resolve()));
+        const jobs = await queue({ cart: handler }, { concurrency: 2 });
+        await jobs.add('cart', 'huge');
+        await until('its start', () => runs.length >= 1, SOON);
+        for (let n = 0; n < 20; n += 1) await jobs.add('cart', `${n}`);
+        await until('all small ones', () => jobs.counts.get('cart')?.succeeded === 20, 15_000);
+        expect(runs.find(({ id }) => id === 'huge')?.to).toBeUndefined();
+        door.open();
+      });
+
       it('keeps the limit of each kind, and uses it', async () => {
         const now = { cart: 0, ingest: 0 };
         const most = { cart: 0, ingest: 0 };

@@ -132,7 +132,7 @@ it.skipIf(postgres === undefined)(
     const ready = async (daemon: Daemon): Promise<{ status: number; checks: Record<string, string> }> => {
       const answer = await fetch(`${daemon.urls.admin}/health/ready`);
       const { checks } = (await answer.json()) as { checks: Record<string, string> };
-    return { status: answer.status, checks };
+      return { status: answer.status, checks };
     };
     expect(await ready(working)).toMatchObject({ status: 200 });
     await postgres?.down();

@@ -203,6 +203,22 @@ it('only files that were not finished are brought again after kill -9', async ()
   }
 });
 
+it('settings say how many jobs of each kind run at a time, and how long finished ones are kept', async () => {
+  const serving = await front();
+  const { job_id: id } = postBundle(serving, bundle());
+  const working = await worker({
+    PACIFICA_JOBS_CONCURRENCY: '3',
+    PACIFICA_JOBS_CART_CONCURRENCY: '1',
+    PACIFICA_JOBS_KEEP_FINISHED: '0.2',
+  });
+  expect(working.log()).toContain('"slots":{"cart":1,"ingest":3}');
+  expect(await jobEnd(serving, id)).toMatchObject({ state: 'OK', complete: true });
+  await until(
+    'its removal',
+    async () => (await pacifica(['jobs', 'list', '--data-dir', data, '--json'])).text() === '',
+  );
+});
+
 describe('pacifica jobs', () => {
   const jobs = (...words: string[]) => pacifica(['jobs', ...words, '--data-dir', data, '--json']);
 
