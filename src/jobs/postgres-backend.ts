@@ -3,6 +3,7 @@ import { PostgresBackend, PostgresJobRepository } from '@agendajs/postgres-backe
 import type { JobId, JobParameters, JobRepository, NotificationChannel } from 'agenda';
 import { QueryTypes } from 'sequelize';
 import { Database } from '../storage/database/database.js';
+import { PostgresClient } from '../storage/database/postgres-client.js';
 import type { BackendOptions, QueueBackend } from './backend.js';
 import { type DueTime, type Finished, jobIdOf, type JobStore } from './store.js';
 
@@ -37,6 +38,7 @@ export class PostgresQueueBackend implements QueueBackend {
         connectionTimeoutMillis: 10_000,
         keepAlive: true,
         application_name: 'pacifica-jobs',
+        Client: PostgresClient,
       },
       tableName: TABLE,
       channelName: TABLE,

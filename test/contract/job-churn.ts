@@ -45,7 +45,7 @@ export function jobChurnContract(name: string, open: () => Promise<JobPlace>): v
       const left = async (): Promise<number> => (await rows()).filter(({ effects }) => effects === 0).length;
       const feed = async (): Promise<void> => {
         for (let put = 0; put < JOBS; put += WAVE) {
-          await until('room', async () => (await left()) < JOBS - put + WAVE, 120_000);
+          await until('room', async () => (await left()) < JOBS - put + WAVE, 600_000);
           await jobs.ensure('cart', ids.slice(put, put + WAVE));
         }
       };

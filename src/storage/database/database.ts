@@ -79,7 +79,7 @@ export class Database {
   static async open(url: string, options: DatabaseOptions = {}): Promise<Database> {
     const database = url.startsWith('sqlite:')
       ? await Database.#sqlite(url, options.create ?? true)
-      : Database.#postgres(url);
+      : await Database.#postgres(url);
     const attempts = options.connectAttempts ?? 1;
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -130,9 +130,12 @@ export class Database {
     return new Database(url, connection('FULL'), writers, file);
   }
 
-  static #postgres(url: string): Database {
+  static async #postgres(url: string): Promise<Database> {
+    // loaded when needed: sites on SQLite never do
+    const [{ default: pg }, { PostgresClient }] = await Promise.all([import('pg'), import('./postgres-client.js')]);
     const sequelize = new Sequelize(url, {
       dialect: 'postgres',
+      dialectModule: { ...pg, Client: PostgresClient },
       logging: false,
       pool: { max: 10, acquire: 30_000 },
       dialectOptions: { application_name: 'pacifica' },
