@@ -77,17 +77,8 @@ export class RemoteArchive implements Archive {
   }
 
   async delete(id: ArchiveId): Promise<void> {
-    let tries = 0;
-    await retrying(async () => {
-      tries += 1;
-      try {
-        await this.#client.delete(id);
-      } catch (error) {
-        // deleted the first time, only the answer was lost
-        if (tries > 1 && error instanceof PacificaError && error.code === 'not-found') return;
-        throw error;
-      }
-    }, this.#retry);
+    let attempt = 0;
+    await retrying(() => this.#client.deleteAgain(id, (attempt += 1)), this.#retry);
   }
 
   async sweep(): Promise<void> {

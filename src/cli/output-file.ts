@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, realpathSync, statSync } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FileWriter, syncFolder } from '../lib/durable-write.js';
 import { messageOf, PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
@@ -41,15 +41,22 @@ export class OutputFile {
    * Opens it.
    * @param part what is fetched: a part of it that an earlier run kept under the same key is gone on with, unless it has
    * more bytes than the whole
+   * @param options.goOn where there is no such part, a file of that name that has no more bytes is gone on with, in a copy
    * @throws PacificaError `invalid` when the path is a folder, `not-found`, `forbidden`
    */
-  static async open(target: string, part: { key: string; size: number } | undefined): Promise<OutputFile> {
+  static async open(
+    target: string,
+    part: { key: string; size: number } | undefined,
+    { goOn = false }: { goOn?: boolean } = {},
+  ): Promise<OutputFile> {
     try {
       const path = placeOf(target);
       if (path.special) return new OutputFile(path.name, await open(path.name, 'w'), undefined, 0);
       const draft = join(dirname(path.name), `.${short(basename(path.name))}.${randomBytes(6).toString('hex')}.tmp`);
       // taken by its name: only one of two runs gets it
-      const taken = part !== undefined && (await take(partName(path.name, part.key), draft));
+      const taken =
+        part !== undefined &&
+        ((await take(partName(path.name, part.key), draft)) || (goOn && (await copy(path.name, part.size, draft))));
       const handle = await open(draft, taken ? constants.O_RDWR | constants.O_APPEND : 'wx');
       const kept = taken ? (await handle.stat()).size : 0;
       if (part === undefined || kept <= part.size) return new OutputFile(path.name, handle, draft, kept);
@@ -152,6 +159,15 @@ async function take(part: string, draft: string): Promise<boolean> {
     if (systemCode(error) === 'ENOENT') return false;
     throw error;
   }
+}
+
+/** Copies a file of at most `size` bytes; where the file system can, without a second copy of its bytes. */
+async function copy(from: string, size: number, draft: string): Promise<boolean> {
+  const stat = statSync(from, { throwIfNoEntry: false });
+  if (stat === undefined || stat.size > size) return false;
+  await copyFile(from, draft, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  await chmod(draft, 0o644);
+  return true;
 }
 
 function outputError(error: unknown, path: string): PacificaError {

@@ -1,12 +1,15 @@
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { Download, type Fetch } from '../client/download.js';
-import { createHasher, type HashType } from '../lib/digest.js';
+import { createHasher, hashReader, type HashType } from '../lib/digest.js';
 import { mayPass, messageOf, PacificaError } from '../lib/errors.js';
+import { FileReader } from '../lib/file-reader.js';
 import { parseHttpDate } from '../lib/http-date.js';
 import { formatSize } from '../lib/sizes.js';
 import { Feed } from './feed.js';
 import { OutputFile } from './output-file.js';
-import { startProgress } from './progress.js';
+import { type Progress, startProgress } from './progress.js';
 
 export interface ReceiveOptions {
   /** what it is, for messages and for the bar: `file 12345` */
@@ -21,6 +24,13 @@ export interface ReceiveOptions {
   readonly check?: (download: Download) => Promise<((pieces: AsyncIterable<Uint8Array>) => Promise<void>) | undefined>;
   /** give the file the time that the service says */
   readonly keepTime?: boolean;
+  /**
+   * a file that is there already is taken for the beginning, or the whole, of what comes, where the service tells its
+   * hash to check that by
+   */
+  readonly goOn?: boolean;
+  /** where the bytes are shown, with those of other files; a bar of its own when absent */
+  readonly progress?: Progress;
 }
 
 /** What came. */
@@ -62,7 +72,11 @@ async function toStdout(options: ReceiveOptions, download: Download): Promise<Re
 async function toFile(options: ReceiveOptions, target: string, download: Download): Promise<Received> {
   const { etag, size } = download;
   const part = etag === undefined || size === undefined ? undefined : { key: `${options.what} ${etag}`, size };
-  const file = await OutputFile.open(target, part);
+  if (options.goOn === true && (await isAlready(options, target, download))) {
+    return { size: download.size ?? 0, file: resolve(target) };
+  }
+  const goesOn = options.goOn === true && part !== undefined && options.expected?.(download) !== undefined;
+  const file = await OutputFile.open(target, part, { goOn: goesOn });
   try {
     const received = await pour(options, download, file.size, file.kept(), (piece) => file.write(piece));
     const time = options.keepTime === true ? parseHttpDate(download.header('last-modified') ?? '') : undefined;
@@ -82,13 +96,26 @@ async function toFile(options: ReceiveOptions, target: string, download: Downloa
   }
 }
 
+/** @returns whether the file that is there has the length and the hash of the whole */
+async function isAlready({ expected, signal }: ReceiveOptions, target: string, download: Download): Promise<boolean> {
+  const hash = expected?.(download);
+  const stat = statSync(target, { throwIfNoEntry: false });
+  if (hash === undefined || stat?.isFile() !== true || stat.size !== download.size) return false;
+  const reader = FileReader.open(target);
+  try {
+    return (await hashReader(reader, hash.type, { signal })) === hash.sum;
+  } finally {
+    await reader.close();
+  }
+}
+
 /**
  * Lets all bytes go by: counted, hashed, shown.
  * @param start bytes that are there already, as `before` reads them
  * @returns bytes of the whole
  */
 async function pour(
-  { what, expected, check }: ReceiveOptions,
+  { what, expected, check, progress: shared, goOn }: ReceiveOptions,
   download: Download,
   start: number,
   before: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -98,7 +125,7 @@ async function pour(
   const hasher = hash === undefined ? undefined : createHasher(hash.type);
   const reader = await check?.(download);
   const feed = reader === undefined ? undefined : new Feed(reader);
-  const progress = startProgress(what, { bytes: download.size });
+  const progress = shared ?? startProgress(what, { bytes: download.size });
   let size = start;
   try {
     if (hasher !== undefined || feed !== undefined) {
@@ -107,7 +134,7 @@ async function pour(
         await feed?.push(piece);
       }
     }
-    progress.start(start);
+    if (shared === undefined) progress.start(start);
     // all of it may be there already
     if (start === 0 || start !== download.size) {
       for await (const piece of download.chunks(start)) {
@@ -120,11 +147,13 @@ async function pour(
     }
     await feed?.end();
   } finally {
-    progress.stop();
+    if (shared === undefined) progress.stop();
   }
   const sum = hasher?.digest('hex');
   if (hash !== undefined && sum !== hash.sum) {
-    throw new PacificaError('integrity', `${what} came with ${hash.type} ${sum ?? ''}, it should be ${hash.sum}`);
+    throw new PacificaError('integrity', `${what} came with ${hash.type} ${sum ?? ''}, it should be ${hash.sum}`, {
+      hint: goOn === true && start > 0 ? 'what was there is no part of it: leave --continue away' : undefined,
+    });
   }
   return size;
 }

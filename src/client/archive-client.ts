@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
-import { type Digest, formatDigestField } from '../lib/digest-field.js';
+import { type Digest, formatDigestField, parseDigestField } from '../lib/digest-field.js';
 import { PacificaError } from '../lib/errors.js';
 import { formatHttpDate, parseHttpDate } from '../lib/http-date.js';
 import { type RestOf, restHeaders } from './download.js';
@@ -33,6 +33,8 @@ export interface ArchiveFileStatus {
   readonly etag: string;
   /** whether the archive gave the etag itself, so that it understands conditions on it */
   readonly hasEtag: boolean;
+  /** hash of the bytes, where the archive has one on record */
+  readonly digest: Digest | undefined;
 }
 
 /**
@@ -154,6 +156,19 @@ export class ArchiveClient {
     await response.discard();
   }
 
+  /**
+   * Deletes a file, for the `attempt`th time: that it is not there any more the second time is no failure.
+   * @param attempt number of the try, from 1
+   */
+  async deleteAgain(id: ArchiveId, attempt: number, signal?: AbortSignal): Promise<void> {
+    try {
+      await this.delete(id, signal);
+    } catch (error) {
+      // deleted the first time, only the answer was lost
+      if (!(attempt > 1 && error instanceof PacificaError && error.code === 'not-found')) throw error;
+    }
+  }
+
   /** Cuts all connections. */
   async close(): Promise<void> {
     await this.#http.close();
@@ -196,6 +211,7 @@ export class ArchiveClient {
       path: response.header('x-pacifica-file') ?? '',
       etag: strong ?? createHash('sha256').update(`${size} ${mtimeMs} ${ctimeMs}`).digest('base64url').slice(0, 27),
       hasEtag: strong !== undefined,
+      digest: parseDigestField(response.header('repr-digest')),
     };
   }
 }

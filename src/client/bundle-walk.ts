@@ -24,6 +24,8 @@ export interface WalkOptions {
   followLinks?: boolean;
   /** told about everything that is left out: links, sockets, devices */
   onSkipped: (path: string, what: string) => void;
+  /** told about a file or folder that can not be read, which is left out then; it is thrown when absent */
+  onProblem?: (error: unknown) => void;
   signal?: AbortSignal;
 }
 
@@ -36,7 +38,7 @@ export interface WalkOptions {
  */
 export async function walk(
   paths: readonly string[],
-  { exclude = () => false, followLinks = false, onSkipped, signal }: WalkOptions,
+  { exclude = () => false, followLinks = false, onSkipped, onProblem, signal }: WalkOptions,
 ): Promise<FoundFile[]> {
   const found: FoundFile[] = [];
   // one tree has each name once; several may clash
@@ -56,13 +58,18 @@ export async function walk(
       const child = join(path, name);
       const member = prefix === '' ? name : `${prefix}/${name}`;
       if (exclude(member)) continue;
-      const link = lstat(child);
-      const stat = followLinks && link.isSymbolicLink() ? statSync(child, { throwIfNoEntry: false }) : link;
-      if (stat === undefined) onSkipped(child, 'a symbolic link to nothing');
-      else if (stat.isFile()) add(child, member, stat);
-      else if (!stat.isDirectory()) onSkipped(child, kindOf(stat));
-      else if (above.includes(inodeOf(stat))) onSkipped(child, 'a symbolic link to a folder that it is in');
-      else await folder(child, member, followLinks ? [...above, inodeOf(stat)] : above);
+      try {
+        const link = lstat(child);
+        const stat = followLinks && link.isSymbolicLink() ? statSync(child, { throwIfNoEntry: false }) : link;
+        if (stat === undefined) onSkipped(child, 'a symbolic link to nothing');
+        else if (stat.isFile()) add(child, member, stat);
+        else if (!stat.isDirectory()) onSkipped(child, kindOf(stat));
+        else if (above.includes(inodeOf(stat))) onSkipped(child, 'a symbolic link to a folder that it is in');
+        else await folder(child, member, followLinks ? [...above, inodeOf(stat)] : above);
+      } catch (error) {
+        if (onProblem === undefined || signal?.aborted === true) throw error;
+        onProblem(error);
+      }
     }
   };
 

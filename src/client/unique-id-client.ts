@@ -5,10 +5,12 @@ import { HttpClient, retrying } from './http.js';
 export class UniqueIdClient {
   readonly #http = new HttpClient('the unique id service');
   readonly #url: string;
+  readonly #signal: AbortSignal | undefined;
 
   /** @param url base URL, like `http://127.0.0.1:8051` */
-  constructor(url: string) {
+  constructor(url: string, options: { signal?: AbortSignal } = {}) {
     this.#url = url.replace(/\/+$/, '');
+    this.#signal = options.signal;
   }
 
   /**
@@ -17,10 +19,13 @@ export class UniqueIdClient {
    */
   async take(mode: string, count: number): Promise<{ start: number; end: number }> {
     const url = `${this.#url}/getid?${new URLSearchParams({ range: String(count), mode }).toString()}`;
-    const answer = await retrying(async () => {
-      const response = await this.#http.expect([200], { method: 'GET', url });
-      return response.json();
-    });
+    const answer = await retrying(
+      async () => {
+        const response = await this.#http.expect([200], { method: 'GET', url, signal: this.#signal });
+        return response.json();
+      },
+      { signal: this.#signal },
+    );
     const { startIndex: start, endIndex: end } = fields(answer);
     // the originals answer a range below 1 with -1 and -3
     if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || end - start + 1 !== count) {

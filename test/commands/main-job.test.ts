@@ -71,7 +71,7 @@ describe('archive', () => {
   it('reads standard input and writes standard output, without anything else in it', async () => {
     const input = Buffer.alloc(1_000_000, 'pipe');
     expect((await ok(['archive', 'put', '-', '--id', '7', '--json'], { input })).lines()).toEqual([
-      { id: '7', size: 1_000_000 },
+      { id: '7', path: '-', size: 1_000_000 },
     ]);
     expect((await ok(['archive', 'get', '7'])).stdout.equals(input)).toBe(true);
   });

@@ -1,12 +1,12 @@
 import { Flags } from '@oclif/core';
-import { ArchiveCommand } from '../../cli/archive-command.js';
+import { ClientCommand } from '../../cli/client-command.js';
 import { archiveUrl, jobsFlag } from '../../cli/client-flags.js';
 import { confirm } from '../../cli/confirm.js';
 import { idArgs, idFlags, requireIds } from '../../cli/id-list.js';
 import { paragraphs } from '../../cli/text.js';
 import { ArchiveClient } from '../../client/archive-client.js';
 
-export default class ArchiveDelete extends ArchiveCommand {
+export default class ArchiveDelete extends ClientCommand {
   static override summary = 'Delete files from the archive';
   static override description =
     paragraphs(`Asks before it does so; in a script give --yes. Nothing brings a deleted file back.
@@ -35,7 +35,7 @@ When one of several fails, the others are deleted all the same.`);
     const errors = await this.forEach(
       ids,
       flags.jobs,
-      (id) => client.delete(id, this.signal),
+      (id, attempt) => client.deleteAgain(id, attempt, this.signal),
       (id) => {
         if (flags.json) this.printJson({ id, deleted: true });
         else this.print(`deleted file ${id}\n`);

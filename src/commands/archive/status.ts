@@ -1,11 +1,11 @@
-import { ArchiveCommand } from '../../cli/archive-command.js';
+import { ClientCommand } from '../../cli/client-command.js';
 import { archiveUrl, jobsFlag } from '../../cli/client-flags.js';
 import { idArgs, idFlags, requireIds } from '../../cli/id-list.js';
 import { paragraphs, table } from '../../cli/text.js';
 import { ArchiveClient } from '../../client/archive-client.js';
 import { formatSize } from '../../lib/sizes.js';
 
-export default class ArchiveStatus extends ArchiveCommand {
+export default class ArchiveStatus extends ClientCommand {
   static override summary = 'Show what the archive knows of files';
   static override description =
     paragraphs(`Reads nothing and recalls nothing from tape. Ends with 0 whenever it could tell, and with 3 when a file is not
