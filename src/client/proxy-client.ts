@@ -17,12 +17,19 @@ export class ProxyClient {
 
   /**
    * Asks for a file by its hash, whole or the rest of it. Nothing is tried twice.
-   * @throws PacificaError `not-found`
+   * @throws PacificaError `not-found`, `not-ready` while the file is on tape
    */
   async get(hashtype: string, hashsum: string, rest?: RestOf): Promise<HttpResponse> {
     const url = `${this.#url}/files/${pathSegment('hash type', hashtype)}/${pathSegment('hash', hashsum)}`;
     const response = await this.#http.request({ method: 'GET', url, headers: restHeaders(rest), signal: this.#signal });
     if (response.status === 200 || response.status === 206) return response;
+    if (response.status === 202) {
+      await response.discard();
+      const after = Number(response.header('retry-after') ?? Number.NaN);
+      throw new PacificaError('not-ready', `the file with ${hashtype} ${hashsum} is on tape, and was asked for`, {
+        hint: Number.isNaN(after) ? 'try again later' : `try again in ${after} s`,
+      });
+    }
     if (response.status === 404) {
       await response.discard();
       throw new PacificaError('not-found', `there is no file with ${hashtype} ${hashsum}`);

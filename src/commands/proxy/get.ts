@@ -6,7 +6,8 @@ import { normalizeHash } from '../../lib/digest.js';
 
 export default class ProxyGet extends DownloadCommand {
   static override summary = 'Get a file by its hash';
-  static override description = `The bytes are hashed as they come: when they don't match, nothing is left in FILE, and it ends with 6.`;
+  static override description = `The bytes are hashed as they come: when they don't match, nothing is left in FILE, and it ends with 6.
+A connection that breaks is taken up again, and so is a run that was stopped. A file on tape is asked for, and it ends with 4.`;
   static override examples = [
     '<%= config.bin %> <%= command.id %> sha1 f1d2d2f924e986ac86fdf7b36c94bcdf32beec15 --output foo.txt',
   ];
