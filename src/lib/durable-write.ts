@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { constants, writev } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from './errors.js';
-import { writeSome } from './file-calls.js';
+import { closeFile, openFile, syncFile, writeSome } from './file-calls.js';
 
 /** bytes gathered before they are written: larger writes are no faster (measured) */
 const LARGEST_BATCH = 1024 * 1024;
@@ -47,7 +47,8 @@ export class FileWriter {
   async write(piece: Uint8Array): Promise<void> {
     this.#size += piece.length;
     this.#gathered += piece.length;
-    if (piece.length >= SMALL_PIECE) {
+    // a first piece may be the only one
+    if (piece.length >= SMALL_PIECE || this.#gathered === piece.length) {
       this.#closeTail();
       this.#batch.push(piece);
     } else {
@@ -136,14 +137,14 @@ const NO_FOLDER_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNO
 
 /** Makes the names in a folder durable: fsync of a file saves its bytes, not its name (fsync(2)). */
 export async function syncFolder(path: string): Promise<void> {
-  let folder: FileHandle | undefined;
+  let folder: number | undefined;
   try {
-    folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-    await folder.sync();
+    folder = await openFile(path, constants.O_RDONLY | constants.O_DIRECTORY);
+    await syncFile(folder);
   } catch (error) {
     if (!NO_FOLDER_SYNC.has(systemCode(error) ?? '')) throw error;
   } finally {
-    await folder?.close();
+    if (folder !== undefined) await closeFile(folder);
   }
 }
 
