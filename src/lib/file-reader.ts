@@ -8,6 +8,8 @@ const readAsync = promisify(read);
 
 /** Reads up to this many bytes are made at once where the file system allows. Measured: 5 times faster for small files. */
 const SMALL_READ = 256 * 1024;
+/** bytes that `st_blocks` counts by, on every system (stat(2)) */
+const BLOCK = 512n;
 /** files up to this many bytes are closed at once */
 const SMALL_FILE = 1024 * 1024;
 
@@ -20,6 +22,11 @@ export class FileReader implements RandomReader {
   readonly stats: BigIntStats;
   readonly #path: string;
   readonly #fd: number;
+  /**
+   * Whether all bytes have blocks on the disk. A file that an HSM has moved to tape has not: reading it takes minutes. Nor
+   * have files that are sparse or that the file system packs, which does no harm.
+   */
+  readonly #isOnDisk: boolean;
   #reads = 0;
   #closed: Promise<void> | undefined;
   #lastRead: () => void = () => undefined;
@@ -28,6 +35,7 @@ export class FileReader implements RandomReader {
     this.#path = path;
     this.#fd = fd;
     this.stats = stats;
+    this.#isOnDisk = stats.blocks * BLOCK >= stats.size;
     this.size = Number(stats.size);
     this.mtimeMs = Number(stats.mtimeNs) / 1e6;
   }
@@ -84,7 +92,7 @@ export class FileReader implements RandomReader {
 
   async #some(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> {
     try {
-      if (length <= SMALL_READ) return await readSome(this.#fd, buffer, offset, length, position);
+      if (length <= SMALL_READ && this.#isOnDisk) return await readSome(this.#fd, buffer, offset, length, position);
       return (await readAsync(this.#fd, buffer, offset, length, position)).bytesRead;
     } catch (error) {
       throw wrapSystemError(error, `can not read ${this.#path}`);

@@ -1,6 +1,6 @@
 import { pbkdf2 } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FileReader } from '../../src/lib/file-reader.js';
@@ -45,4 +45,19 @@ test('is closed once, however often it is asked for', async () => {
   await reader.close();
   closeSync(other);
   await expect(reader.read(Buffer.alloc(1), 0)).rejects.toMatchObject({ code: 'internal' });
+});
+
+test.each([
+  ['on disk, is read at once', 'a', 'read'],
+  ['whose bytes are elsewhere, as those on tape, holds up nobody', 'stub', 'other work'],
+])('a small file %s', async (_what, name, first) => {
+  await writeFile(join(folder, 'stub'), '');
+  await truncate(join(folder, 'stub'), SIZE);
+  const reader = FileReader.open(join(folder, name));
+  const busy = fillThreadPool();
+  const reading = reader.read(Buffer.alloc(4096), 0).then(() => 'read');
+  const other = new Promise((resolve) => setImmediate(() => resolve('other work')));
+  expect(await Promise.race([reading, other])).toBe(first);
+  await busy;
+  await reader.close();
 });
