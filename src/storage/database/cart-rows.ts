@@ -66,6 +66,14 @@ export interface CartFile {
 
 export type NewCartFile = Pick<CartFile, 'archiveId' | 'path' | 'newFolders' | 'hashtype' | 'hashsum'>;
 
+/** A cart that an original service made: all of it is on the volume. */
+export type ReadyCart = Pick<Cart, 'id' | 'uid' | 'bundle' | 'created' | 'occupied'> & {
+  /** when it became ready, ms since 1970 */
+  readonly ready: number;
+  /** bytes of its files */
+  readonly bytes: number;
+};
+
 /** What a run may change of its cart. */
 export type CartChanges = Partial<
   Pick<

@@ -16,19 +16,31 @@ import {
   type FileRow,
   type LeaseModel,
   type NewCartFile,
+  type ReadyCart,
   toCart,
   toFile,
 } from './cart-rows.js';
 import { CartPosting, type PostedCart } from './cart-posting.js';
 import type { Database } from './database.js';
 
-export type { Cart, CartChanges, CartFile, CartFileStatus, CartStatus, ClaimedCart, NewCartFile } from './cart-rows.js';
+export type {
+  Cart,
+  CartChanges,
+  CartFile,
+  CartFileStatus,
+  CartStatus,
+  ClaimedCart,
+  NewCartFile,
+  ReadyCart,
+} from './cart-rows.js';
 
 export const UNFINISHED: readonly CartStatus[] = ['waiting', 'staging', 'bundling'];
 const UNFINISHED_FILES: readonly CartFileStatus[] = ['waiting', 'staging'];
 
 /** rows of a cart that are removed in one transaction: others who write wait no longer than for these */
 const TRANSACTION_ROWS = 5000;
+/** rows a statement of Sequelize's own: larger ones stall the event loop */
+const BATCH = 500;
 
 const CART_COLUMNS = `id, uid, status, message, bundle, bundle_asked AS "bundleAsked", created, updated, ready, used,
   downloaded, deleted, run_id AS "runId", failures, files_total AS "filesTotal", files_ready AS "filesReady",
@@ -116,6 +128,33 @@ export class CartTables {
       { id, rows: JSON.stringify(rows) },
       transaction,
     );
+  }
+
+  /** Takes in a cart that is ready, under its own number; numbers of later carts come after it. */
+  async adopt(
+    { id, uid, bundle, created, ready, bytes, occupied }: ReadyCart,
+    files: readonly CartFile[],
+  ): Promise<void> {
+    await this.#write(async (transaction) => {
+      const row = {
+        ...{ id, uid, bundle, created, ready, occupied, bundleAsked: bundle },
+        ...{ status: 'ready' as const, message: '', updated: ready, posted: created, used: ready },
+        ...{ downloaded: null, deleted: null, runId: null, failures: 0, reserved: 0 },
+        ...{ filesTotal: files.length, filesReady: files.length, bytesTotal: bytes, bytesReady: bytes },
+      };
+      await this.#carts.bulkCreate([row], { transaction });
+      for (let first = 0; first < files.length; first += BATCH) {
+        const rows = files.slice(first, first + BATCH).map((file): FileRow => ({ ...file, cartId: id }));
+        await this.#files.bulkCreate(rows, { transaction });
+      }
+      if (this.#database.dialect === 'postgres') {
+        // a number that is given does not move the sequence, as it does on SQLite
+        await this.#database.sequelize.query(
+          `SELECT setval(pg_get_serial_sequence('pacifica_cart', 'id'), (SELECT MAX(id) FROM pacifica_cart))`,
+          { transaction },
+        );
+      }
+    });
   }
 
   /** Deletes the uid's carts. @returns their ids */

@@ -239,6 +239,14 @@ export class IngestJobs {
     return { sql, row };
   }
 
+  /** Takes in jobs that ended elsewhere. One that is here already stays as it is. */
+  async adopt(jobs: readonly IngestJob[]): Promise<void> {
+    if (jobs.length === 0) return;
+    await this.#database.write(async (transaction) => {
+      await this.#jobs.bulkCreate([...jobs], { ignoreDuplicates: true, transaction });
+    });
+  }
+
   /** @returns undefined when there is none */
   async find(id: number): Promise<IngestJob | undefined> {
     const row = await this.#jobs.findOne({ where: { id }, raw: true });

@@ -1,3 +1,4 @@
+import { QueryTypes } from 'sequelize';
 import { PacificaError } from '../../lib/errors.js';
 import type { Database } from './database.js';
 
@@ -32,6 +33,25 @@ export class UniqueIndex {
       else requests.push({ count, resolve, reject });
       void this.#work();
     });
+  }
+
+  /** @returns the number that is handed out next; undefined for a mode that was never asked for */
+  async next(mode: string): Promise<number | undefined> {
+    const rows = await this.#database.sequelize.query<{ next: number | string }>(
+      'SELECT next FROM pacifica_unique_index WHERE mode = :mode',
+      { type: QueryTypes.SELECT, replacements: { mode } },
+    );
+    return rows[0] === undefined ? undefined : Number(rows[0].next);
+  }
+
+  /** Lets a mode go on with `next`, unless it is there already: never back. */
+  async raise(mode: string, next: number): Promise<void> {
+    await this.#database.writeStatement(
+      `INSERT INTO pacifica_unique_index (mode, next) VALUES ($mode, CAST($next AS BIGINT))
+       ON CONFLICT (mode) DO UPDATE SET next = excluded.next WHERE excluded.next > pacifica_unique_index.next
+       RETURNING next`,
+      { mode, next },
+    );
   }
 
   async #work(): Promise<void> {
