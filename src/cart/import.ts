@@ -56,7 +56,7 @@ export async function importCarts(
 
 /** Marks the cart's folder. Only after its row is there: a folder of ours that has none is swept away. */
 async function makeOurs(folders: CartFolders, cart: OriginalCart): Promise<void> {
-  await folders.prepare(cart);
+  folders.prepare(cart);
   await folders.link(cart, cart.bundle ? 'bundle' : 'data');
 }
 
