@@ -1,13 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type AddressInfo, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { type CartSite, type FileId, startCartSite } from '../support/cart.js';
+import { pacifica } from '../support/cli.js';
+import { cuttingProxy } from '../support/cutting-proxy.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { run } from '../support/run.js';
+import { expectSame } from '../support/streams.js';
 
 const MiB = 1024 * 1024;
 let home: string;
@@ -76,19 +78,39 @@ describe('a large tar', () => {
     }
   });
 
-  it('is resumed by curl -C - when the connection breaks, again and again', async () => {
-    const proxy = await cuttingProxy(Number(new URL(site.server.url).port), Math.ceil(whole.length / 20));
+  it('is resumed by curl -C - when the connection breaks, twenty times', async () => {
+    const proxy = await cuttingProxy(site.server.url, Math.ceil(whole.length / 22));
     const out = join(home, 'resumed.tar');
-    const { port } = proxy.address() as AddressInfo;
     for (let tries = 0; ; tries += 1) {
       expect(tries).toBeLessThan(60);
-      const done = await run('curl', ['-sS', '-C', '-', '-o', out, `http://127.0.0.1:${port}${path}`]).then(
+      const done = await run('curl', ['-sS', '-C', '-', '-o', out, proxy.url + path]).then(
         () => true,
         () => false,
       );
       if (done) break;
     }
-    expect(readFileSync(out).equals(whole)).toBe(true);
+    expect(proxy.cuts()).toBeGreaterThanOrEqual(20);
+    expectSame(readFileSync(out), whole);
+    proxy.close();
+  });
+
+  it('is resumed by our own command, which is told once', async () => {
+    const proxy = await cuttingProxy(site.server.url, Math.ceil(whole.length / 24));
+    const whole2 = Buffer.from(await (await fetch(`${site.server.url}/cart?filename=cart.tar`)).arrayBuffer());
+    const env = { PACIFICA_CART_URL: proxy.url };
+    const { code, stderr } = await pacifica(['cart', 'get', 'cart', '-o', 'ours.tar'], { cwd: home, env });
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    expect(proxy.cuts()).toBeGreaterThanOrEqual(20);
+    expectSame(readFileSync(join(home, 'ours.tar')), whole2);
+    const before = proxy.cuts();
+    const unpacked = await pacifica(['cart', 'get', 'cart', '--extract', 'ours'], { cwd: home, env });
+    expect(unpacked.code).toBe(0);
+    expect(proxy.cuts()).toBeGreaterThanOrEqual(before + 20);
+    const manifest = join(home, 'SHA256');
+    writeFileSync(manifest, Buffer.from(await (await fetch(`${site.server.url}/cart/manifest`)).arrayBuffer()));
+    const checked = await run('sha256sum', ['--strict', '-c', manifest], join(home, 'ours'));
+    expect(checked.match(/: OK$/gm)).toHaveLength(files.length);
     proxy.close();
   });
 
@@ -124,26 +146,6 @@ describe('a large tar', () => {
     expect(cart?.status).toBe('ready');
   });
 });
-
-/** Passes on to a server, and cuts every connection after some bytes of the answer. */
-async function cuttingProxy(port: number, after: number): Promise<Server> {
-  const server = createServer((client) => {
-    const upstream = connect(port, '127.0.0.1');
-    let sent = 0;
-    client.pipe(upstream);
-    upstream.on('data', (chunk: Buffer) => {
-      sent += chunk.length;
-      client.write(chunk, () => {
-        if (sent > after) client.destroy();
-      });
-    });
-    upstream.on('close', () => client.end());
-    client.on('close', () => upstream.destroy());
-    for (const socket of [client, upstream]) socket.on('error', () => undefined);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return server;
-}
 
 describe('on PostgreSQL', () => {
   let postgres: TestPostgres | undefined;

@@ -1,5 +1,5 @@
 import { QueryTypes, type Transaction } from 'sequelize';
-import { Umzug } from 'umzug';
+import type { Umzug } from 'umzug';
 import { PacificaError } from '../../lib/errors.js';
 import type { Database } from './database.js';
 import { migrations } from './migrations/index.js';
@@ -65,7 +65,7 @@ export async function syncSchema(database: Database): Promise<string[]> {
     if (database.dialect === 'postgres') {
       await database.sequelize.query("SELECT pg_advisory_xact_lock(hashtext('pacifica_migration'))", { transaction });
     }
-    const ran = await umzug(database, transaction).up();
+    const ran = await (await umzug(database, transaction)).up();
     return ran.map(({ name }) => name);
   });
 }
@@ -115,7 +115,9 @@ function nameOf(database: Database): string {
   return database.file ?? `postgres://${config.host ?? ''}/${config.database}`;
 }
 
-function umzug(database: Database, transaction: Transaction): Umzug<{ transaction: Transaction }> {
+/** Loaded when it is needed, which is seldom: it takes 13 MiB of memory. */
+async function umzug(database: Database, transaction: Transaction): Promise<Umzug<{ transaction: Transaction }>> {
+  const { Umzug } = await import('umzug');
   const query = database.sequelize.getQueryInterface();
   return new Umzug({
     migrations: migrations.map((migration: Migration) => ({
