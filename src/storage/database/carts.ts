@@ -256,16 +256,27 @@ export class CartTables {
     });
   }
 
+  /** The rows are there: an upsert goes through the list once, where an UPDATE would go through all of it for each row. */
   async #updateFiles(id: number, files: readonly CartFile[], transaction: Transaction): Promise<void> {
-    const rows = files.map(({ position, status, message, size, mtime }) => [position, status, message, size, mtime]);
+    const rows = files.map((file) => [
+      file.position,
+      file.archiveId,
+      file.path,
+      file.hashtype,
+      file.hashsum,
+      file.status,
+      file.message,
+      file.size,
+      file.mtime,
+    ]);
     await this.#query(
-      `UPDATE pacifica_cart_file SET status = f.status, message = f.message, size = f.size, mtime = f.mtime
-       FROM (
-         SELECT CAST(e.value ->> 0 AS INTEGER) AS position, e.value ->> 1 AS status, e.value ->> 2 AS message,
-           CAST(e.value ->> 3 AS BIGINT) AS size, CAST(e.value ->> 4 AS BIGINT) AS mtime
-         FROM ${this.#elements()}
-       ) AS f
-       WHERE pacifica_cart_file.cart_id = CAST($id AS INTEGER) AND pacifica_cart_file.position = f.position`,
+      `INSERT INTO pacifica_cart_file
+         (cart_id, position, archive_id, path, hashtype, hashsum, status, message, size, mtime)
+       SELECT CAST($id AS INTEGER), CAST(e.value ->> 0 AS INTEGER), e.value ->> 1, e.value ->> 2, e.value ->> 3,
+         e.value ->> 4, e.value ->> 5, e.value ->> 6, CAST(e.value ->> 7 AS BIGINT), CAST(e.value ->> 8 AS BIGINT)
+       FROM ${this.#elements()} WHERE true
+       ON CONFLICT (cart_id, position) DO UPDATE
+         SET status = excluded.status, message = excluded.message, size = excluded.size, mtime = excluded.mtime`,
       { id, rows: JSON.stringify(rows) },
       transaction,
     );
