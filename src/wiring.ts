@@ -7,6 +7,7 @@ import type { Archive } from './archive/archive.js';
 import { LocalArchive } from './archive/local-archive.js';
 import { RemoteArchive, type RemoteArchiveOptions } from './archive/remote-archive.js';
 import { ArchiveVerifier } from './archive/verify.js';
+import { VerifySchedule } from './archive/verify-schedule.js';
 import { CartService } from './cart/service.js';
 import { createCatalog, type OpenCatalog } from './catalog/create.js';
 import { SiteRules } from './catalog/site-rules.js';
@@ -23,6 +24,7 @@ import { IngestService } from './ingest/service.js';
 import { jobMetrics } from './jobs/metrics.js';
 import { type Jobs, openJobQueue } from './jobs/jobs.js';
 import { parseArchiveId } from './lib/archive-id.js';
+import { parseDailyWindow } from './lib/daily-window.js';
 import { messageOf, PacificaError } from './lib/errors.js';
 import { type JobHandler, type JobKind, jobKinds } from './lib/job-queue.js';
 import type { Metric } from './lib/metric.js';
@@ -110,8 +112,15 @@ export async function buildHouse({
     let local: LocalArchive | undefined;
     const localArchive = (): LocalArchive => (local ??= keep('archive', openLocalArchive(parts)));
 
+    let verifying: VerifySchedule | undefined;
     if (names.includes('archive')) {
       const archive = localArchive();
+      verifying = openVerifySchedule(parts);
+      if (verifying !== undefined) {
+        const schedule = verifying;
+        background.sweeps.push(() => schedule.tick());
+        closing.push(() => schedule.stop());
+      }
       apps.set(
         'archive',
         archiveApp(appOptions(parts, 'archive'), { archive, writeOnce: config.archiveinterface.write_once }),
@@ -163,7 +172,7 @@ export async function buildHouse({
         return listenerOf(app);
       },
       checks,
-      metrics: () => (jobs === undefined ? [] : jobMetrics(jobs)),
+      metrics: () => [...(jobs === undefined ? [] : jobMetrics(jobs)), ...(verifying?.metrics() ?? [])],
       start: () => background.start(),
       handBack: () => background.stop(),
       close: async () => {
@@ -327,6 +336,20 @@ async function waitForMetadata({ metadata }: Config, log: Logger, signal: AbortS
 /** The storage that the archive of this machine drives. @throws PacificaError `invalid` when it is not known */
 export function openStorage({ archive, posix }: Config): StorageBackend {
   return openBackend(archive.storage, { useId2filename: posix.use_id2filename });
+}
+
+/** What verifies the archive of this machine in the background, where the site wants that. */
+function openVerifySchedule({ config, database, log }: Parts): VerifySchedule | undefined {
+  const { verify_schedule: times, verify_interval: interval, verify_rate: rate } = config.archiveinterface;
+  if (times === '') return undefined;
+  return new VerifySchedule({
+    verifier: openVerifier(config, database),
+    runs: new VerifyRuns(database),
+    window: parseDailyWindow(times),
+    intervalMs: interval * 1000,
+    rate: rate === 0 ? undefined : rate,
+    log,
+  });
 }
 
 /** What verifies the archive of this machine. */

@@ -16,6 +16,8 @@ const AT_A_TIME = 4;
 const PAGE = 500;
 /** ms between two notes of how far it is */
 const SAVE_EVERY = 1000;
+/** ms between two signs of life, however long a file takes */
+const BEAT = 10_000;
 
 export interface VerifyParts {
   readonly backend: StorageBackend;
@@ -119,6 +121,10 @@ export class ArchiveVerifier {
     const candidates = new Candidates({ ...this.#parts, backend }, chooser, work);
     await work.begin();
     let saved = performance.now();
+    // a sign of life while a large file is read; and whoever has lost the run to another process stops
+    const beat = setInterval(() => {
+      runs.save({ ...run, ...work.counts }).catch((error: unknown) => work.stop(error));
+    }, BEAT);
     try {
       await work.do(candidates.from(run), async ({ id, pass }, verdict) => {
         if (verdict.state !== 'absent') await work.count(id, verdict);
@@ -133,6 +139,7 @@ export class ArchiveVerifier {
         if (chooser.share === 1) await runs.forgetDamageBefore(run.started);
       }
     } finally {
+      clearInterval(beat);
       await runs.save({ ...run, ...work.counts });
     }
     return { ...work.counts, complete: candidates.complete };
@@ -259,6 +266,11 @@ class Work {
   /** whether no file is to be begun any more */
   get isLate(): boolean {
     return this.#options.deadline !== undefined && performance.now() > this.#options.deadline;
+  }
+
+  /** Breaks off what is being read. */
+  stop(reason: unknown): void {
+    this.#stop.abort(reason);
   }
 
   async begin(): Promise<void> {

@@ -1,4 +1,5 @@
 import { parseDuration } from '../lib/duration.js';
+import { parseDailyWindow } from '../lib/daily-window.js';
 import { PacificaError } from '../lib/errors.js';
 import { fileUrl } from '../lib/file-url.js';
 import { parseSize } from '../lib/sizes.js';
@@ -50,6 +51,18 @@ function invalid(text: string, name: string): PacificaError {
 
 export function text(): Kind<string> {
   return { name: 'text', parse: (value) => value, format: (value) => value };
+}
+
+/** a part of the day, `22:00-06:00`; empty is none */
+export function window(): Kind<string> {
+  return {
+    name: 'part of the day',
+    parse(value) {
+      if (value.trim() !== '') parseDailyWindow(value);
+      return value.trim();
+    },
+    format: (value) => value,
+  };
 }
 
 export function url(): Kind<string> {

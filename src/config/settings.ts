@@ -1,6 +1,6 @@
 import { parseSize } from '../lib/sizes.js';
 import { fromPeewee, storageOfEnvironment } from './originals.js';
-import { databaseUrl, flag, integer, oneOf, seconds, setting, size, text, url, urlPath } from './setting.js';
+import { databaseUrl, flag, integer, oneOf, seconds, setting, size, text, url, urlPath, window } from './setting.js';
 
 /**
  * Every setting, declared once. INI key, environment name (`PACIFICA_<SECTION>_<KEY>`), validation, default,
@@ -103,6 +103,17 @@ export const settings = {
       'sha256',
       'Checksum that the archive takes of every file that it is sent, and keeps on record.',
     ),
+    verify_schedule: setting(
+      window(),
+      '',
+      'When the daemon reads archived files back and compares them with their records: a part of each day in local time, like 22:00-06:00, in which it goes on where it stopped. Empty: never.',
+    ),
+    verify_interval: setting(
+      seconds(0),
+      30 * 86_400,
+      'Seconds from the beginning of one such round through all files to the next.',
+    ),
+    verify_rate: setting(size(), 0, 'Bytes a second that are read for it at most; 0 is no limit.'),
     move_roots: setting(
       text(),
       '',
