@@ -56,8 +56,8 @@ export async function importCarts(
 
 /** Marks the cart's folder. Only after its row is there: a folder of ours that has none is swept away. */
 async function makeOurs(folders: CartFolders, cart: OriginalCart): Promise<void> {
-  folders.prepare(cart);
-  await folders.link(cart, cart.bundle ? 'bundle' : 'data');
+  await folders.prepare(cart);
+  folders.link(cart, cart.bundle ? 'bundle' : 'data');
 }
 
 /** @throws PacificaError `not-found` naming the file that is not on the volume, `invalid` for what no cart may hold */

@@ -35,7 +35,7 @@ describe('the table of command lines', () => {
     expect(commands).toHaveLength(13);
   });
 
-  it.each(commands.filter((line) => / serve /.test(line)))('pacifica %s', async (line) => {
+  it.each(commands.filter((line) => line.includes(' serve ')))('pacifica %s', async (line) => {
     const given = words(line).map((word, index, all) => {
       if (all[index - 1] === '-p') return '0';
       return word === '/path' ? join(dir, 'archive') : /\.(ini|conf)$/.test(word) ? join(dir, word) : word;
@@ -46,7 +46,7 @@ describe('the table of command lines', () => {
     expect(await daemon.stop()).toBe(0);
   });
 
-  it.each(commands.filter((line) => !/ serve /.test(line)))('pacifica %s', async (line) => {
+  it.each(commands.filter((line) => !line.includes(' serve ')))('pacifica %s', async (line) => {
     const { code, stderr } = await pacifica(words(line), { env });
     // what is named there is not here, but all of the words are understood
     const named = /UID|1234/.test(line);
