@@ -32,7 +32,8 @@ export async function checkFiles(
     signal.throwIfAborted();
     const paths = files.map(({ path }) => path);
     const found = new Map((await store.membersByPath(jobId, paths)).map((member) => [member.path, member]));
-    const named = new Map<number, IngestMember>();
+    const named = new Set<number>();
+    const changed: IngestMember[] = [];
     for (const file of files) {
       const member = found.get(file.path);
       if (member?.problem !== null) {
@@ -40,11 +41,14 @@ export async function checkFiles(
       } else if (member.named || named.has(member.position)) {
         problems.add(`${file.path}: is named by the metadata twice`);
       } else {
-        const compared = (await compare(file, member, problems)) ?? member;
-        named.set(member.position, { ...compared, named: true });
+        named.add(member.position);
+        const compared = await compare(file, member, problems);
+        if (compared !== undefined) changed.push({ ...compared, named: true });
       }
     }
-    if (named.size > 0) await store.saveMembers(jobId, runId, [...named.values()]);
+    if (changed.length > 0) await store.saveMembers(jobId, runId, changed);
+    for (const { position } of changed) named.delete(position);
+    if (named.size > 0) await store.markNamed(jobId, runId, [...named]);
   }
   await addFaulty(parts, jobId, problems);
   problems.throwIfAny();

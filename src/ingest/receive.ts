@@ -162,8 +162,8 @@ class Receiver {
 
   #refuse(member: TarMember, problem: string): void {
     const { mtimeMs: mtime } = member;
-    // NUL is a character that PostgreSQL does not store
-    const path = member.path.slice(0, SHOWN_PATH).replaceAll('\0', '\uFFFD');
+    // neither NUL nor half of a surrogate pair is a character that PostgreSQL stores
+    const path = Buffer.from(member.path.slice(0, SHOWN_PATH)).toString().replaceAll('\0', '\uFFFD');
     this.#faulty.push({ position: this.#next(), path, size: 0, mtime, problem: problem.replaceAll('\0', '\uFFFD') });
   }
 

@@ -55,7 +55,7 @@ export class UploadFiles implements FilesStep {
         `${file.path}: the metadata says ${file.hashtype} ${file.hashsum}, the bundle has ${String(hashsum)}`,
       );
     }
-    return { ...member, hashtype: file.hashtype, hashsum };
+    return isHashed ? undefined : { ...member, hashtype: file.hashtype, hashsum };
   }
 
   /** The file was hashed by another algorithm while it came in: reads it once more. */

@@ -356,23 +356,29 @@ export class IngestJobs {
     });
   }
 
-  /** Adds files, at most {@link BATCH}. */
+  /**
+   * Adds files, at most {@link BATCH}. A power cut may take them back, as long as nothing was changed of the job since
+   * ({@link update}).
+   */
   async addMembers(id: number, runId: string, members: readonly NewMember[]): Promise<void> {
-    const rows = members.map((member) => ({
-      hashtype: null,
-      hashsum: null,
-      problem: null,
-      source: null,
-      ...member,
-      jobId: id,
-      pathKey: pathKey(member.path),
-      named: false,
-      fileId: null,
-      mode: null,
-    }));
-    await this.#held(id, runId, async (transaction) => {
-      await this.#members.bulkCreate(rows, { transaction });
-    });
+    const rows = members.map((member) => ({ ...member, pathKey: pathKey(member.path) }));
+    // one list is bound instead of a value a column
+    const source =
+      this.#database.dialect === 'sqlite'
+        ? `SELECT held.id, value ->> 'position', value ->> 'path', value ->> 'pathKey', value ->> 'size', value ->> 'mtime',
+             value ->> 'hashtype', value ->> 'hashsum', value ->> 'problem', FALSE, value ->> 'source'
+           FROM held, json_each($rows)`
+        : `SELECT held.id, r."position", r.path, r."pathKey", r.size, r.mtime, r.hashtype, r.hashsum, r.problem, FALSE,
+             r.source
+           FROM held, json_to_recordset(CAST($rows AS json)) AS r ("position" bigint, path text, "pathKey" text,
+             size bigint, mtime double precision, hashtype text, hashsum text, problem text, source text)`;
+    await this.#ifHeld(
+      id,
+      runId,
+      `INSERT INTO pacifica_ingest_member
+         (job_id, position, path, path_key, size, mtime, hashtype, hashsum, problem, named, source) ${source}`,
+      { name: 'rows', list: rows },
+    );
   }
 
   /** Files in the order of the bundle, at most {@link BATCH} after position `after`. */
@@ -417,6 +423,21 @@ export class IngestJobs {
     });
   }
 
+  /** Marks files, at most {@link BATCH}, as named by the metadata. A power cut may take it back, as with {@link addMembers}. */
+  async markNamed(id: number, runId: string, positions: readonly number[]): Promise<void> {
+    const listed =
+      this.#database.dialect === 'sqlite'
+        ? 'SELECT value FROM json_each($positions)'
+        : 'SELECT CAST(json_array_elements_text(CAST($positions AS json)) AS bigint)';
+    await this.#ifHeld(
+      id,
+      runId,
+      `UPDATE pacifica_ingest_member SET named = TRUE
+       WHERE job_id = (SELECT id FROM held) AND position IN (${listed})`,
+      { name: 'positions', list: positions },
+    );
+  }
+
   /** Changes files, at most {@link BATCH}, as far as it is known of them only while the job runs. */
   async saveMembers(id: number, runId: string, members: readonly IngestMember[]): Promise<void> {
     const rows = members.map((member) => ({ ...member, jobId: id, pathKey: pathKey(member.path) }));
@@ -449,6 +470,28 @@ export class IngestJobs {
 
   async #keep(id: number, runId: string, changes: Partial<JobRow>, durable = true): Promise<void> {
     if ((await this.#change({ id, runId }, changes, durable)).length === 0) throw lost(id);
+  }
+
+  /**
+   * Writes rows of a job that this run holds, in one statement.
+   * @param sql what it does, `held` being the job
+   * @param bound what is bound as JSON; each item of the list stands for one row
+   */
+  async #ifHeld(
+    id: number,
+    runId: string,
+    sql: string,
+    { name, list }: { name: string; list: readonly unknown[] },
+  ): Promise<void> {
+    // locked, so that nobody takes the job over in between; SQLite has one writer at a time
+    const lock = this.#database.dialect === 'sqlite' ? '' : 'FOR UPDATE';
+    const rows = await this.#database.writeStatement(
+      `WITH held AS (SELECT id FROM pacifica_ingest_job WHERE id = $id AND run_id = $runId ${lock}) ${sql}
+       RETURNING position`,
+      { id, runId, [name]: JSON.stringify(list) },
+      { durable: false },
+    );
+    if (rows.length !== list.length) throw lost(id);
   }
 
   /** Writes files of a job that this run holds. */

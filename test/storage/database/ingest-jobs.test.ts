@@ -76,6 +76,7 @@ describe.each(kinds)('ingest jobs on $name', (kind) => {
       await expect(jobs.addMembers(10, 'b', [member(1)])).rejects.toMatchObject(late);
       await expect(jobs.setFileId(10, 'b', 0, 99)).rejects.toMatchObject(late);
       await expect(jobs.saveMembers(10, 'b', await jobs.membersAfter(10, -1))).rejects.toMatchObject(late);
+      await expect(jobs.markNamed(10, 'b', [0])).rejects.toMatchObject(late);
       await expect(jobs.clearNamed(10, 'b')).rejects.toMatchObject(late);
       await expect(jobs.removeMembers(10, 'b')).rejects.toMatchObject(late);
       await jobs.release(10, 'b');
@@ -130,6 +131,9 @@ describe.each(kinds)('ingest jobs on $name', (kind) => {
       const faulty = await jobs.faultyMembers(30, 4);
       expect(faulty.count).toBe(count);
       expect(faulty.members.map(({ position }) => position)).toEqual([0, 1, 2, 4]);
+      await jobs.markNamed(30, 'a', [0, 2]);
+      expect((await jobs.faultyMembers(30, 3)).members.map(({ position }) => position)).toEqual([1, 4, 5]);
+      expect((await jobs.faultyMembers(30, 1)).count).toBe(count - 2);
       await jobs.clearNamed(30, 'a');
       expect((await jobs.faultyMembers(30, 1)).count).toBe(count + 2);
       await jobs.removeMembers(30, 'a');
