@@ -10,7 +10,7 @@ import { until } from '../support/until.js';
 
 // policy, metadata and unique ids as services of their own, over HTTP: each of them ill for a while, then well
 
-type Illness = 'cut' | 'garbage' | 'error' | 'slow';
+type Illness = 'cut' | 'page' | 'nothing' | 'error' | 'slow';
 
 /** Answers as an ill service does. @returns whether it did */
 const ILL: Record<Illness, (...args: Parameters<RequestListener>) => boolean> = {
@@ -18,9 +18,14 @@ const ILL: Record<Illness, (...args: Parameters<RequestListener>) => boolean> = 
     req.destroy();
     return true;
   },
-  garbage: (req, res) => {
+  page: (req, res) => {
     req.resume();
     res.setHeader('Content-Type', 'text/html').end('<html>It works!</html>');
+    return true;
+  },
+  nothing: (req, res) => {
+    req.resume();
+    res.end('{}');
     return true;
   },
   error: (req, res) => {
@@ -91,7 +96,7 @@ async function ingestWith({ isMeant, task }: (typeof SERVICES)[number], illness:
 
 it('down, out of order, slow or answering garbage: the state says so, and the job passes when the service is back', async () => {
   const cases = SERVICES.flatMap((service) =>
-    (['cut', 'garbage', 'error', 'slow'] as const).map(async (illness) => {
+    (['cut', 'page', 'nothing', 'error', 'slow'] as const).map(async (illness) => {
       const text = await ingestWith(service, illness);
       // what is slow answers in the end: nobody has to be told
       if (illness === 'slow') expect(text).toBe('');
