@@ -62,7 +62,7 @@ export async function measure(row: Row, rounds: number): Promise<string> {
       (others[0]?.[0]?.cpu === undefined
         ? '-'
         : `${median(others[0].map((sample) => sample.cpu ?? NaN)).toFixed(2)} s`),
-    loopText(delays),
+    delays.length === 0 ? '-' : loopText(delays),
   ].join(' | ')} |`;
 }
 
