@@ -37,14 +37,10 @@ class Site {
 
   async start(): Promise<void> {
     const words = ['cart', 'serve', '--data-dir', this.folder, '--port', '0', '--json'];
-    const child = spawn(
-      process.execPath,
-      [program, ...words],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        env: { ...process.env, PACIFICA_LOG_LEVEL: 'error' },
-      },
-    );
+    const child = spawn(process.execPath, [program, ...words], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, PACIFICA_LOG_LEVEL: 'error' },
+    });
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
     this.url = (JSON.parse(line) as { urls: { cart: string } }).urls.cart;
     this.#pid = child.pid ?? 0;

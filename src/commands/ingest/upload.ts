@@ -27,23 +27,13 @@ interface UploadFlags {
 export default class IngestUpload extends IngestCommand {
   static override summary = 'Send files and folders into the archive';
   static override description =
-    paragraphs(`Prints the number of the job. Files get the paths that tar would give them: tree/sub/f is tree/sub/f.
-Symbolic links in folders are left out, or gone through with --follow-links. Nothing is written on this machine: the
-bundle is made while it is sent, and each file is read once. A single bundle that is a tar already, with a metadata.txt,
-is sent as it is when nothing is said about it.
-
-The same files with the same metadata are ingested once, however often the command is run: for 30 days a second run
-prints the number of the first one's job (files count as the same by path, size and time). A run that was cut off is made
-up for. --again begins a new job in any case.
-
-In a pattern of --exclude * is anything within a name, ** anything; without a slash it is about names at any depth.
-With --wait it ends with 0 when all is safe, 1 when the job failed, 6 because of a wrong hash, 7 because of policy.`);
+    paragraphs(`Prints the number of the job. Files get the paths that tar would give them; a tar with a metadata.txt is sent
+as it is. The same files (path, size, time) with the same metadata are ingested once in 30 days: a second run prints the
+number of the first one's job. In a PATTERN * is anything within a name, ** anything. With --wait it ends with 0 when all
+is safe, 1 when the job failed, 6 because of a wrong hash, 7 because of policy.`);
   static override examples = [
-    '<%= config.bin %> <%= command.id %> run-7 notes.txt --project 1234a --instrument 54 --submitter 10 --wait',
-    '<%= config.bin %> <%= command.id %> run-7 -p 1234a -i 54 -s 10 --key-value "Temp C=27" --exclude "*.tmp" --exclude .git',
+    '<%= config.bin %> <%= command.id %> run-7 notes.txt -p 1234a -i 54 -s 10 -k "Temp C=27" -x "*.tmp" --wait',
     '<%= config.bin %> <%= command.id %> run-7 -p 1234a -i 54 -s 10 --dry-run > metadata.json',
-    '<%= config.bin %> <%= command.id %> run-7 --metadata metadata.json --save run-7.tar',
-    '<%= config.bin %> <%= command.id %> bundle.tar',
   ];
   static override args = {
     path: Args.string({ description: 'File or folder', required: true, multiple: true, ignoreStdin: true }),
@@ -60,8 +50,7 @@ With --wait it ends with 0 when all is safe, 1 when the job failed, 6 because of
       helpValue: 'K=V',
     }),
     metadata: Flags.string({
-      summary:
-        'Metadata that is ready: a JSON list as in metadata.txt, with or without the files; - reads standard input',
+      summary: 'Ready metadata, as in metadata.txt, with or without Files; - for stdin',
       exclusive: ['project', 'instrument', 'submitter', 'key-value'],
       helpValue: 'FILE',
     }),
