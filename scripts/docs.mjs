@@ -113,7 +113,10 @@ function manifest() {
       cwd: copy,
       stdio: 'pipe',
     });
-    return readFileSync(join(copy, 'oclif.manifest.json'), 'utf8');
+    const { commands, ...rest } = JSON.parse(readFileSync(join(copy, 'oclif.manifest.json'), 'utf8'));
+    // oclif lists them in the order in which it happened to find their files
+    const sorted = Object.entries(commands).toSorted(([one], [other]) => (one < other ? -1 : 1));
+    return `${JSON.stringify({ commands: Object.fromEntries(sorted), ...rest }, null, 2)}\n`;
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }
