@@ -158,20 +158,36 @@ export class Leases {
     const { store, worker, lifetimeMs, slotsOf } = this.#options;
     const held = this.held.filter((lease) => lease.kind === kind).length;
     if (this.#refuses() || held >= slotsOf(kind)) return undefined;
-    this.#taken += 1;
-    const token = `${worker}/${this.#taken}`;
-    const now = new Date();
-    const locked = clock();
-    const job = await store.take(kind, now, new Date(now.getTime() - lifetimeMs), token);
-    if (job?._id === undefined) return undefined;
-    const lease = new Lease(token, kind, job._id, locked, lifetimeMs);
-    this.#held.set(token, lease);
-    if (this.#refuses() || lease.expired) {
-      await this.release(lease);
-      return undefined;
+    for (;;) {
+      this.#taken += 1;
+      const token = `${worker}/${this.#taken}`;
+      const now = new Date();
+      const asked = clock();
+      const job = await store.take(kind, now, new Date(now.getTime() - lifetimeMs), token);
+      if (job?._id === undefined) return undefined;
+      const locked = await this.#freshLock(job._id, token, asked);
+      if (locked === undefined) continue;
+      const lease = new Lease(token, kind, job._id, locked, lifetimeMs);
+      this.#held.set(token, lease);
+      if (this.#refuses() || lease.expired) {
+        await this.release(lease);
+        return undefined;
+      }
+      // due, whatever its time says: a job taken over from a dead worker may have been put anew for later
+      return { ...job, lockedAt: now, nextRunAt: null, lastModifiedBy: token };
     }
-    // due, whatever its time says: a job taken over from a dead worker may have been put anew for later
-    return { ...job, lockedAt: now, nextRunAt: null, lastModifiedBy: token };
+  }
+
+  /**
+   * Makes a lock younger that a slow database took long to give: jobs would only ever go back otherwise.
+   * @param asked time of {@link clock} before it was asked for
+   * @returns time of {@link clock} before the lock was written; undefined when it is another worker's by now
+   */
+  async #freshLock(id: JobId, token: string, asked: number): Promise<number | undefined> {
+    const { store, lifetimeMs } = this.#options;
+    if (clock() - asked < lifetimeMs / 2) return asked;
+    const renewed = clock();
+    return (await store.renew(id, token, new Date())) ? renewed : undefined;
   }
 
   #refuses(): boolean {

@@ -1,9 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { backendFor, type QueueBackend } from '../../src/jobs/backend.js';
 import { Leases } from '../../src/jobs/leases.js';
+import type { JobStore } from '../../src/jobs/store.js';
 import type { JobPlace } from '../contract/job-backend.js';
 import { sqlitePlace } from '../support/job-places.js';
 import { silent } from '../support/log.js';
+import { overriding } from '../support/overriding.js';
 
 let place: JobPlace;
 let backend: QueueBackend;
@@ -45,4 +48,35 @@ it('holds no more jobs of a kind than it has slots, however many ask for one at 
   await leases.close();
   for (const lease of leases.held) await leases.release(lease);
   expect(await take('cart')).toBe(0);
+});
+
+it('keeps a job that a slow database took longer to hand out than a lock lasts', async () => {
+  const lifetimeMs = 1000;
+  const { store } = backend;
+  const leases = new Leases({
+    store: overriding(store, {
+      async take(...args: Parameters<JobStore['take']>) {
+        const job = await store.take(...args);
+        await sleep(lifetimeMs);
+        return job;
+      },
+    }),
+    worker: 'me',
+    lifetimeMs,
+    slotsOf: () => 1,
+    onRelease: () => undefined,
+    onError: (error) => {
+      throw error;
+    },
+  });
+  await store.put('cart', ['1'], new Date(), false);
+  const job = await leases.take('cart');
+  expect(job?.data).toEqual({ id: '1' });
+  const [lease] = leases.held;
+  expect(lease?.expired).toBe(false);
+  // and nobody else gets it
+  const now = new Date();
+  expect(await store.take('cart', now, new Date(now.getTime() - lifetimeMs), 'other')).toBeUndefined();
+  await leases.close();
+  for (const held of leases.held) await leases.release(held);
 });
