@@ -10,7 +10,7 @@ import { FileRecords } from './file-records.js';
 import { FileVerifier, type Verdict } from './verify-file.js';
 import type { Chooser, Selection } from './verify-selection.js';
 
-/** files that are read at a time. Measured: more do not make it faster, and disks would jump between them */
+/** files that are read at a time: enough to hash one while others are read; disks would jump between more */
 const AT_A_TIME = 4;
 /** ids that are asked for at once */
 const PAGE = 500;

@@ -8,6 +8,7 @@ import { type CliOptions, type CliResult, pacifica } from '../support/cli.js';
 import { OriginalArchive } from '../support/original-archive.js';
 import { type Daemon, startDaemon } from '../support/serve.js';
 import { startServer } from '../support/server.js';
+import { until } from '../support/until.js';
 
 let home: string;
 let daemon: Daemon | undefined;
@@ -113,8 +114,9 @@ describe('archive selftest', () => {
         child.stdout?.on('data', (piece: Buffer) => {
           const before = shown.includes('large file');
           shown += piece.toString();
+          if (before || !shown.includes('large file')) return;
           // in the middle of the small files
-          if (!before && shown.includes('large file')) setTimeout(() => child.kill('SIGINT'), 500);
+          void until('some small files are there', () => files().length > 20).then(() => child.kill('SIGINT'));
         }),
     });
     expect(result.code).toBe(130);

@@ -8,6 +8,7 @@ import { type CliOptions, type CliResult, pacifica } from '../support/cli.js';
 import { curl } from '../support/curl.js';
 import { type Daemon, startDaemon } from '../support/serve.js';
 import { onTerminal } from '../support/terminal.js';
+import { until } from '../support/until.js';
 
 // `archive verify` and `archive list` beside a running archive, which knows nothing of them.
 
@@ -164,15 +165,17 @@ describe('interrupted', () => {
   });
 
   it('by a crash: goes on where it was a second before', async () => {
+    const lastRun = async (): Promise<[{ run: { complete: boolean; files: number } }]> =>
+      (await verify(['--json'])).lines() as [{ run: { complete: boolean; files: number } }];
+    const noted = async (): Promise<boolean> => {
+      const [{ run }] = await lastRun();
+      return !run.complete && run.files > 0;
+    };
     const killed = await verify([...slow], {
-      onStart: (child) =>
-        child.stdout?.once('data', () => {
-          // long enough for a note of how far it is
-          setTimeout(() => child.kill('SIGKILL'), 2500);
-        }),
+      onStart: (child) => void until('a note of how far it is', noted).then(() => child.kill('SIGKILL')),
     });
     expect(killed.code).toBeNull();
-    const [last] = (await verify(['--json'])).lines() as [{ run: { complete: boolean; files: number } }];
+    const [last] = await lastRun();
     expect(last.run.complete).toBe(false);
     expect(last.run.files).toBeGreaterThan(0);
     const rest = await verify(['--all', '--resume', '--json']);

@@ -454,13 +454,13 @@ describe('pipes', () => {
 describe('the command line', () => {
   it.each([
     [['cart', 'status'], /^Error: missing argument UID\n Hint: see pacifica cart status --help\n$/],
-    [['archive', 'put', 'f'], /^Error: missing flag --id\n Hint: see pacifica archive put --help\n$/],
+    [['ingest', 'job', '--job-id', '1'], /^Error: missing flag --state\n Hint: see pacifica ingest job --help\n$/],
     [['cart', 'status', 'x', '--urll', 'y'], /^Error: .*--urll.*\n Hint: see pacifica cart status --help\n$/],
     [['cart', 'status', 'x', '--cart-ulr', 'y'], /^Error: .*--cart-ulr, did you mean --cart-url\?\n/],
     [['archive', 'pt', 'f', '--id', '1'], /^Error: .*"archive pt"\n Hint: did you mean "pacifica archive put"\?\n$/],
     [['archvie', 'put'], /^Error: .*"archvie"\n Hint: did you mean "pacifica archive put"\?\n$/],
     [['frobnicate'], /^Error: .*"frobnicate"\n Hint: see pacifica --help\n$/],
-    [['archive', 'get', '1', '2'], /^Error: unexpected argument: 2\n Hint: .*\n$/],
+    [['archive', 'move', '5', '/x', 'y'], /^Error: unexpected argument: y\n Hint: .*\n$/],
     [['cart', 'status', 'x', '--cart-url', 'ftp://x'], /^Error: --cart-url: "ftp:\/\/x" is not .*HTTP URL.*\n/],
     [['cart', 'status', 'x', '--config', 'none.ini'], /none\.ini/],
   ])('%j is told in two lines at most', async (args, message) => {
