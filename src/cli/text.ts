@@ -56,6 +56,11 @@ export function facts(pairs: readonly (readonly [name: string, value: string | n
     .join('');
 }
 
+/** @returns a number with its noun: `1 file`, `3 files` */
+export function numbered(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** Joins the lines of a paragraph, for texts of commands: help breaks lines where the terminal ends. */
 export function paragraphs(text: string): string {
   return text.replace(/(?<!\n)\n(?!\n)/g, ' ');

@@ -86,7 +86,7 @@ describe('archive put', () => {
     expect(empty).toMatchObject({ code: 2, stderr: expect.stringContaining('there are 1 files and 2 ids') as string });
     const both = await run(['put', 'tree', '--id', '5']);
     expect(both.code).toBe(2);
-    expect(both.stderr).toContain('there are 7 files and 1 ids: nothing was stored');
+    expect(both.stderr).toContain('there are 7 files for 1 id: nothing was stored');
   });
 
   it.skipIf(process.getuid?.() === 0)('leaves out what it may not read', async () => {

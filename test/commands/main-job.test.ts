@@ -154,8 +154,10 @@ describe('ingest, proxy, cart', () => {
     const list = await cartOf(daemon, Number(job));
     writeFileSync(join(home, 'list.json'), JSON.stringify(list));
     expect((await ok(['cart', 'create', 'run-7', '--file', 'list.json', '--wait'])).text()).toBe('run-7\n');
-    expect((await ok(['cart', 'status', 'run-7'])).text()).toBe('Cart:   run-7\nStatus: ready\n');
-    expect((await ok(['cart', 'status', 'run-7', '--json'])).lines()).toEqual([
+    expect((await ok(['cart', 'status', 'run-7'])).text()).toBe(
+      'Cart:   run-7\nStatus: ready\nFiles:  3 of 3\nSize:   4.8 MiB of 4.8 MiB\n',
+    );
+    expect((await ok(['cart', 'status', 'run-7', '--json'])).lines()).toMatchObject([
       { uid: 'run-7', status: 'ready', message: '' },
     ]);
 
@@ -214,7 +216,7 @@ describe('ingest, proxy, cart', () => {
     ['a list that is not there', ['cart', 'create', '-f', 'none.json'], 3, /there is no file none\.json/],
     ['a list that is no JSON', ['cart', 'create', '-f', 'tree/big'], 2, /tree\/big is no JSON/],
     ['a uid that is none', ['cart', 'create', 'a/b', '-f', 'list.json'], 2, /cart uid "a\/b"/],
-    ['a folder to put', ['archive', 'put', 'tree', '--id', '1'], 2, /tree is not a file/],
+    ['a folder under one id', ['archive', 'put', 'tree', '--id', '1'], 2, /3 files for 1 id: nothing was stored/],
     ['an id that is none', ['archive', 'put', 'foo.bin', '--id', '../x'], 2, /archive id "\.\.\/x" is not valid/],
     ['a folder as output', ['archive', 'get', '12345', '-o', 'tree'], 2, /tree is a folder/],
     ['an output without a folder', ['archive', 'get', '12345', '-o', 'no/x'], 3, /there is no folder .*no/],

@@ -3,7 +3,7 @@ import { archiveUrl, jobsFlag, progressFlag } from '../../cli/client-flags.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { readIds } from '../../cli/id-list.js';
 import { type Progress, startProgress } from '../../cli/progress.js';
-import { paragraphs, printable } from '../../cli/text.js';
+import { numbered, paragraphs, printable } from '../../cli/text.js';
 import { ArchiveClient } from '../../client/archive-client.js';
 import { walk } from '../../client/bundle-walk.js';
 import { reach } from '../../client/reach.js';
@@ -128,9 +128,13 @@ When one of several fails, the others are stored all the same.`);
     this.endWith(this.#errors);
     const ids = id === undefined ? await readIds(list ?? '', this.signal) : [parseArchiveId(id)];
     if (files.length === ids.length || files.length === 0) return ids;
-    throw new PacificaError('invalid', `there are ${files.length} files and ${ids.length} ids: nothing was stored`, {
-      hint: id === undefined ? 'list one id for each file' : 'use --ids-from, or let the unique id service give ids',
-    });
+    throw new PacificaError(
+      'invalid',
+      `there are ${numbered(files.length, 'file')} for ${numbered(ids.length, 'id')}: nothing was stored`,
+      {
+        hint: id === undefined ? 'list one id for each file' : 'use --ids-from, or let the unique id service give ids',
+      },
+    );
   }
 
   async *#freshIds(files: readonly LocalFile[], config: Config): AsyncGenerator<Upload> {

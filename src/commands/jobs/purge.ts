@@ -2,7 +2,7 @@ import { Flags } from '@oclif/core';
 import { confirm } from '../../cli/confirm.js';
 import { JobsCommand } from '../../cli/jobs-command.js';
 import { dataDirFlag } from '../../cli/serve-flags.js';
-import { paragraphs } from '../../cli/text.js';
+import { numbered, paragraphs } from '../../cli/text.js';
 import { parseDuration } from '../../lib/duration.js';
 
 export default class JobsPurge extends JobsCommand {
@@ -30,6 +30,6 @@ keep_finished. Carts, ingests and their files stay. Asks before it does so; in a
     if (!flags.yes) await confirm('Remove finished jobs from the queue?', this.signal);
     const removed = await this.withTools(flags, ({ jobs }) => jobs.admin.purge(before));
     if (flags.json) this.printJson({ removed });
-    else this.print(`removed ${removed} job${removed === 1 ? '' : 's'}\n`);
+    else this.print(`removed ${numbered(removed, 'job')}\n`);
   }
 }
