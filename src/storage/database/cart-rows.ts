@@ -1,5 +1,6 @@
 import { DataTypes, type Model, type ModelStatic } from 'sequelize';
 import type { Database } from './database.js';
+import type { Stored } from './stored.js';
 
 /** The five states of wire.md. `ready` and `error` are ends. */
 export type CartStatus = 'waiting' | 'staging' | 'bundling' | 'ready' | 'error';
@@ -91,16 +92,6 @@ export type CartChanges = Partial<
   >
 >;
 
-/** PostgreSQL hands out BIGINT as text, SQLite BOOLEAN as 0 and 1. */
-type Stored<T> = {
-  [K in keyof T]: T[K] extends boolean
-    ? boolean | number
-    : T[K] extends number
-      ? number | string
-      : T[K] extends number | null
-        ? number | string | null
-        : T[K];
-};
 export type CartRow = Stored<Cart> & { posted: number | string | null };
 export type CartModel = Model<CartRow, Omit<CartRow, 'id'>> & CartRow;
 export type FileRow = Stored<CartFile> & { cartId: number };

@@ -11,6 +11,7 @@ import {
 import { PacificaError } from '../../lib/errors.js';
 import type { Database } from './database.js';
 import { IngestKeys } from './ingest-keys.js';
+import type { Stored } from './stored.js';
 
 /**
  * Where a job really is. Each step leads to the one after it, and a job that is found in one after a crash goes on there:
@@ -120,16 +121,6 @@ export interface RunIdentity {
   readonly process: string;
 }
 
-/** PostgreSQL hands out BIGINT as text, SQLite BOOLEAN as 0 and 1. */
-type Stored<T> = {
-  [K in keyof T]: T[K] extends boolean
-    ? boolean | number
-    : T[K] extends number
-      ? number | string
-      : T[K] extends number | null
-        ? number | string | null
-        : T[K];
-};
 type JobRow = Stored<IngestJob>;
 type JobModel = Model<JobRow> & JobRow;
 type MemberRow = Stored<IngestMember> & { jobId: number; pathKey: string };
