@@ -83,10 +83,10 @@ describe('archive put', () => {
     expect(missing).toMatchObject({ code: 3, stderr: 'Error: there is no file nope\n' });
     expect(missing.text().trimEnd().split('\n')).toHaveLength(2);
     const empty = await run(['put', 'tree/f1', '--ids-from', '-'], { input: '1\n2\n' });
-    expect(empty).toMatchObject({ code: 2, stderr: expect.stringContaining('there are 1 files and 2 ids') as string });
+    expect(empty).toMatchObject({ code: 2, stderr: expect.stringContaining('1 file for 2 ids') as string });
     const both = await run(['put', 'tree', '--id', '5']);
     expect(both.code).toBe(2);
-    expect(both.stderr).toContain('there are 7 files for 1 id: nothing was stored');
+    expect(both.stderr).toContain('7 files for 1 id: nothing was stored');
   });
 
   it.skipIf(process.getuid?.() === 0)('leaves out what it may not read', async () => {

@@ -130,7 +130,7 @@ When one of several fails, the others are stored all the same.`);
     if (files.length === ids.length || files.length === 0) return ids;
     throw new PacificaError(
       'invalid',
-      `there are ${numbered(files.length, 'file')} for ${numbered(ids.length, 'id')}: nothing was stored`,
+      `${numbered(files.length, 'file')} for ${numbered(ids.length, 'id')}: nothing was stored`,
       {
         hint: id === undefined ? 'list one id for each file' : 'use --ids-from, or let the unique id service give ids',
       },
