@@ -8,6 +8,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // in CI a test that hangs on the moment is tried once more, and told as such ("retry x1"): each one told is to be mended
+    retry: process.env.CI === undefined ? 0 : 1,
     globalSetup: ['test/support/build.ts'],
   },
 });

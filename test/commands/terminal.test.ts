@@ -195,8 +195,8 @@ describe('a command that is completed by Tab', () => {
         ['> ', 'pacifica arc\t'],
         ['pacifica archive ', 'stat\t'],
         ['status ', '--archive-u\t'],
-        ['--archive-url ', '\u0003'],
-        ['> ', 'exit\n'],
+        // Ctrl-U empties the line; Ctrl-C would drop what is typed right after it
+        ['--archive-url ', '\u0015exit\n'],
       ],
     });
     expect(screen).toContain('pacifica archive status --archive-url ');
