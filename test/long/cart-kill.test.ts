@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -68,10 +68,12 @@ it(`kill -9 at ${rounds} random moments between POST and the last byte: ready by
   const daemon = await start(0);
   for (const [uid, out] of promised) {
     expect(await cartEnd(daemon, uid)).toBe('ready');
-    // what was cut goes on where it ended
-    execFileSync('curl', ['-sSf', '-C', '-', '-o', out, `${daemon.urls.cart}/${uid}?filename=${uid}.tar`]);
+    const tar = `${daemon.urls.cart}/${uid}?filename=${uid}.tar`;
     const whole = join(home, 'whole.tar');
-    execFileSync('curl', ['-sSf', '-o', whole, `${daemon.urls.cart}/${uid}?filename=${uid}.tar`]);
+    execFileSync('curl', ['-sSf', '-o', whole, tar]);
+    // what was cut goes on where it ended; beyond the end of what was not there is nothing (416)
+    const isWhole = existsSync(out) && statSync(out).size === statSync(whole).size;
+    if (!isWhole) execFileSync('curl', ['-sSf', '-C', '-', '-o', out, tar]);
     execFileSync('cmp', [out, whole]);
     const sums = execFileSync('tar', ['xf', out, '--to-command=sha1sum'], { encoding: 'utf8', maxBuffer: 1e8 });
     expect(new Set(sums.match(/^[0-9a-f]{40}/gm))).toEqual(wanted);
