@@ -20,11 +20,10 @@ export function failed(check: string, error: unknown, remedy: string): Finding {
 }
 
 /** The settings that name a service, and its URL. */
-export function serviceUrls({ config, entries }: Reading): { entry: Entry; name: string; url: string }[] {
-  const values = config as unknown as Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+export function serviceUrls({ entries }: Reading): { entry: Entry; name: string; url: string }[] {
   return entries.flatMap((entry) => {
     const name = `${entry.section}.${entry.key}`;
-    const url = values[entry.section]?.[entry.key];
+    const url = entry.value;
     return entry.setting.kind.name === 'HTTP URL' && typeof url === 'string' && url !== ''
       ? [{ entry, name, url }]
       : [];

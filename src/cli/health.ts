@@ -37,6 +37,7 @@ export function checkNode(): Finding {
 }
 
 export function checkOpenFiles(): Finding {
+  // Node's types call the report an object and no more
   const { userLimits } = process.report.getReport() as unknown as { userLimits: { open_files: { soft: unknown } } };
   const limit = userLimits.open_files.soft;
   const ok = typeof limit !== 'number' || limit >= OPEN_FILES;

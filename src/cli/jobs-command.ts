@@ -2,8 +2,10 @@ import { Args } from '@oclif/core';
 import type { JobView } from '../jobs/admin.js';
 import { PacificaError } from '../lib/errors.js';
 import { type JobKind, jobKinds, type JobRows } from '../lib/job-queue.js';
-import { openTools, type Tools } from '../wiring.js';
+import type { Tools } from '../wiring.js';
 import { ClientCommand } from './client-command.js';
+import { dataDirSetting } from './serve-flags.js';
+import { withTools } from './with-tools.js';
 
 /** Arguments that name a job. */
 export const jobArgs = {
@@ -18,12 +20,7 @@ export abstract class JobsCommand extends ClientCommand {
     flags: Readonly<Record<string, unknown>>,
     work: (tools: Tools) => Promise<T>,
   ): Promise<T> {
-    const tools = await openTools(await this.configuration(flags, { 'data-dir': 'data.dir' }));
-    try {
-      return await work(tools);
-    } finally {
-      await tools.close();
-    }
+    return withTools(await this.configuration(flags, dataDirSetting), work);
   }
 }
 

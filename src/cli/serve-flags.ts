@@ -25,8 +25,8 @@ export const configurationFlags = {
   ...dataDirFlag,
 };
 
-/** Which setting each of them stands for. */
-export const configurationSettings: Readonly<Record<string, SettingName>> = { 'data-dir': 'data.dir' };
+/** Which setting {@link dataDirFlag} stands for. */
+export const dataDirSetting: Readonly<Record<string, SettingName>> = { 'data-dir': 'data.dir' };
 
 /** Flags of every daemon. */
 export const daemonFlags = {

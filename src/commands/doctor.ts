@@ -1,7 +1,7 @@
 import { askServices, type Finding } from '../cli/checks.js';
 import { ClientCommand } from '../cli/client-command.js';
 import { EXIT } from '../cli/exit-codes.js';
-import { configurationFlags, configurationSettings } from '../cli/serve-flags.js';
+import { configurationFlags, dataDirSetting } from '../cli/serve-flags.js';
 import { paragraphs, printable } from '../cli/text.js';
 import { maskSecrets } from '../lib/mask-secrets.js';
 
@@ -19,7 +19,7 @@ Run it as the user of the daemons, on their machine.`);
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Doctor);
-    const reading = await this.reading(flags, configurationSettings, flags.service);
+    const reading = await this.reading(flags, dataDirSetting, flags.service);
     const { checkClock, checkDatabase, checkFolder, checkNode, checkOpenFiles, foldersOf } =
       await import('../cli/health.js');
     const ills: Finding[] = [];

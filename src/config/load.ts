@@ -37,6 +37,8 @@ export interface Entry {
   readonly section: string;
   readonly key: string;
   readonly setting: Setting<unknown>;
+  /** what works; its type is the setting's */
+  readonly value: unknown;
   /** what works, as the INI file would have it; secrets are masked */
   readonly text: string;
   /** where it comes from: `--port`, `PEEWEE_URL`, `/etc/pacifica.ini, line 3, [serve] host`, `default` */
@@ -89,13 +91,14 @@ export async function readConfig(options: LoadOptions = {}): Promise<Reading> {
   const config = withDefaults(values, env);
   const entries: Entry[] = [];
   mapSettings((section, key, setting) => {
+    // as above: a configuration is such a record
     const value = (config as unknown as Record<string, Record<string, unknown>>)[section]?.[key];
-    const text = setting.kind.format(value);
     entries.push({
       section,
       key,
       setting,
-      text: maskSecrets(text),
+      value,
+      text: maskSecrets(setting.kind.format(value)),
       origin: origins.get(`${section}.${key}`) ?? 'default',
     });
   });

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { ClientCommand } from '../../cli/client-command.js';
-import { dataDirFlag } from '../../cli/serve-flags.js';
+import { dataDirFlag, dataDirSetting } from '../../cli/serve-flags.js';
 import { paragraphs } from '../../cli/text.js';
 import { PacificaError } from '../../lib/errors.js';
 import { canList } from '../../storage/backends/backend.js';
@@ -19,7 +19,7 @@ list an archive. The ids come in no order; a file that comes or goes meanwhile m
 
   async run(): Promise<void> {
     const { flags } = await this.parse(ArchiveList);
-    const backend = openStorage(await this.configuration(flags, { 'data-dir': 'data.dir' }));
+    const backend = openStorage(await this.configuration(flags, dataDirSetting));
     if (!canList(backend)) {
       throw new PacificaError('invalid', `the storage ${backend.url} can not tell which files it has`);
     }

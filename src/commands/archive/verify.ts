@@ -5,7 +5,7 @@ import { ClientCommand } from '../../cli/client-command.js';
 import { progressFlag } from '../../cli/client-flags.js';
 import { EXIT } from '../../cli/exit-codes.js';
 import { givenIds, idArgs, idFlags } from '../../cli/id-list.js';
-import { dataDirFlag } from '../../cli/serve-flags.js';
+import { dataDirFlag, dataDirSetting } from '../../cli/serve-flags.js';
 import { paragraphs, table } from '../../cli/text.js';
 import { VerifyReport } from '../../cli/verify-report.js';
 import { withDatabase } from '../../cli/with-database.js';
@@ -62,7 +62,7 @@ crash. Without ids, --all and --subset nothing is read: it shows how the last ru
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ArchiveVerify);
-    const config = await this.configuration(flags, { 'data-dir': 'data.dir' });
+    const config = await this.configuration(flags, dataDirSetting);
     const ids = await givenIds(args, flags, this.signal);
     const selects = flags.all || flags.subset !== undefined || flags.resume;
     if (ids.length > 0 && selects) {

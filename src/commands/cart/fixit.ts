@@ -1,11 +1,11 @@
 import { Args, Flags } from '@oclif/core';
-import { CartAdminCommand } from '../../cli/cart-admin-command.js';
+import { AdminCommand } from '../../cli/admin-command.js';
 import { exitCodeOfAll } from '../../cli/exit-codes.js';
 import { paragraphs, printable } from '../../cli/text.js';
 import type { CartService } from '../../cart/service.js';
 import { PacificaError } from '../../lib/errors.js';
 
-export default class CartFixit extends CartAdminCommand {
+export default class CartFixit extends AdminCommand {
   static override summary = 'Check carts on disk, and bring again what is missing or wrong';
   static override description =
     paragraphs(`On the server. Reads every file of the carts and compares its hash; files that had failed are tried again, and an
@@ -19,7 +19,7 @@ as it is. Ends with 3 when there is no such cart; the others are looked at all t
     uid: Args.string({ description: 'Name of a cart', multiple: true, ignoreStdin: true }),
   };
   static override flags = {
-    ...CartAdminCommand.flags,
+    ...AdminCommand.flags,
     cartid: Flags.string({
       summary: 'Name of a cart, as the original tool takes it; may be given many times',
       multiple: true,
@@ -34,7 +34,7 @@ as it is. Ends with 3 when there is no such cart; the others are looked at all t
     if (uids.length === 0)
       throw new PacificaError('invalid', 'no cart is named', { hint: 'give the uid of one or more' });
     const errors: unknown[] = [];
-    await this.withCarts(flags, async (service) => {
+    await this.administer('cart', flags, async ({ carts: service }) => {
       for (const uid of uids) {
         try {
           await this.#fix(service, uid, flags.json);

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { Flags } from '@oclif/core';
-import { CartAdminCommand } from '../../cli/cart-admin-command.js';
+import { AdminCommand } from '../../cli/admin-command.js';
 import { paragraphs, printable, table } from '../../cli/text.js';
 import type { CartService } from '../../cart/service.js';
 import { formatSize } from '../../lib/sizes.js';
 import type { Cart } from '../../storage/database/carts.js';
 
-export default class CartList extends CartAdminCommand {
+export default class CartList extends AdminCommand {
   static override summary = 'List the carts of a server, and their files';
   static override description =
     paragraphs(`On the server. "ON DISK" is what a cart takes of the volume: nothing for files that
@@ -17,13 +17,13 @@ are linked. --json tells of the files too.`);
     '<%= config.bin %> <%= command.id %> --json',
   ];
   static override flags = {
-    ...CartAdminCommand.flags,
+    ...AdminCommand.flags,
     files: Flags.boolean({ summary: 'List the files of each cart below it' }),
   };
 
   async run(): Promise<void> {
     const { flags } = await this.parse(CartList);
-    await this.withCarts(flags, async (service) => {
+    await this.administer('cart', flags, async ({ carts: service }) => {
       if (flags.json) {
         for await (const cart of service.list()) await this.#json(service, cart);
         return;

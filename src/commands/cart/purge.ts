@@ -1,9 +1,9 @@
 import { Flags } from '@oclif/core';
-import { CartAdminCommand } from '../../cli/cart-admin-command.js';
+import { AdminCommand } from '../../cli/admin-command.js';
 import { paragraphs } from '../../cli/text.js';
 import { parseDuration } from '../../lib/duration.js';
 
-export default class CartPurge extends CartAdminCommand {
+export default class CartPurge extends AdminCommand {
   static override summary = 'Delete carts that nobody has used for long';
   static override description =
     paragraphs(`On the server; safe from cron beside a running daemon. Prints the uids. A cart's age counts from its last
@@ -13,7 +13,7 @@ download, else from when it became ready. Carts that are being downloaded or wor
     '<%= config.bin %> <%= command.id %> --time-ago "1.5 weeks ago" --dry-run',
   ];
   static override flags = {
-    ...CartAdminCommand.flags,
+    ...AdminCommand.flags,
     'time-ago': Flags.string({
       summary: 'Age from which on carts go: seconds, minutes, hours, days or weeks, with fractions',
       default: '180 days ago',
@@ -26,7 +26,7 @@ download, else from when it became ready. Carts that are being downloaded or wor
     const { flags } = await this.parse(CartPurge);
     const age = parseDuration(flags['time-ago']);
     const dryRun = flags['dry-run'];
-    await this.withCarts(flags, async (service) => {
+    await this.administer('cart', flags, async ({ carts: service }) => {
       for await (const { id, uid } of service.purge(age, dryRun)) {
         if (flags.json) this.printJson({ id, uid, purged: !dryRun });
         else this.print(`${uid}\n`);

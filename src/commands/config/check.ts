@@ -1,7 +1,7 @@
 import { askServices, failed, type Finding } from '../../cli/checks.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { exitCodeOfAll } from '../../cli/exit-codes.js';
-import { configurationFlags, configurationSettings } from '../../cli/serve-flags.js';
+import { configurationFlags, dataDirSetting } from '../../cli/serve-flags.js';
 import { paragraphs, printable } from '../../cli/text.js';
 import { unreadKeys } from '../../config/check.js';
 import { readConfig } from '../../config/load.js';
@@ -22,7 +22,7 @@ something does not answer, with 1 for both.`);
 
   async run(): Promise<void> {
     const { flags } = await this.parse(ConfigCheck);
-    const reading = await readConfig(this.configSources(flags, configurationSettings, flags.service));
+    const reading = await readConfig(this.configSources(flags, dataDirSetting, flags.service));
     const tell = (problem: string, message: string, hint?: string): void => {
       if (flags.json) this.printJson({ problem, message: maskSecrets(message), hint: hint ?? null });
       else

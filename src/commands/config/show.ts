@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { BaseCommand } from '../../cli/base-command.js';
-import { configurationFlags, configurationSettings } from '../../cli/serve-flags.js';
+import { configurationFlags, dataDirSetting } from '../../cli/serve-flags.js';
 import { paragraphs, table } from '../../cli/text.js';
 import type { Entry } from '../../config/load.js';
 
@@ -21,7 +21,7 @@ With --service it is that of one service's daemon, which reads the variables and
 
   async run(): Promise<void> {
     const { flags } = await this.parse(ConfigShow);
-    const { entries } = await this.reading(flags, configurationSettings, flags.service);
+    const { entries } = await this.reading(flags, dataDirSetting, flags.service);
     if (flags.json) {
       for (const { section, key, text, origin } of entries)
         this.printJson({ setting: `${section}.${key}`, value: text, origin });

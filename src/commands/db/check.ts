@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
 import { BaseCommand } from '../../cli/base-command.js';
 import { EXIT } from '../../cli/exit-codes.js';
-import { dataDirFlag } from '../../cli/serve-flags.js';
+import { dataDirFlag, dataDirSetting } from '../../cli/serve-flags.js';
 import { schemaState } from '../../storage/database/schema.js';
 import { withDatabase } from '../../cli/with-database.js';
 
@@ -26,7 +26,7 @@ A database file that is not there ends with 3.`;
 
   async run(): Promise<void> {
     const { flags } = await this.parse(DbCheck);
-    const config = await this.configuration(flags, { 'data-dir': 'data.dir' });
+    const config = await this.configuration(flags, dataDirSetting);
     const { state, pending, unknown } = await withDatabase(config, schemaState, { create: false });
     if (flags.json) this.printJson({ state, pending, unknown });
     else this.print(`${SENTENCE[state]}\n`);

@@ -1,7 +1,7 @@
 import { Flags } from '@oclif/core';
 import { BaseCommand } from '../../cli/base-command.js';
 import { importFrom } from '../../cli/import-originals.js';
-import { dataDirFlag } from '../../cli/serve-flags.js';
+import { dataDirFlag, dataDirSetting } from '../../cli/serve-flags.js';
 import { paragraphs } from '../../cli/text.js';
 
 export default class DbImport extends BaseCommand {
@@ -29,7 +29,7 @@ what came since is added. What can not be taken over is told on stderr.`);
   async run(): Promise<void> {
     const { flags } = await this.parse(DbImport);
     const ours = { cartd: 'cart', ingest: 'ingest', uniqueid: undefined } as const;
-    const config = await this.configuration(flags, { 'data-dir': 'data.dir' }, ours[flags.service]);
+    const config = await this.configuration(flags, dataDirSetting, ours[flags.service]);
     const dryRun = flags['dry-run'];
     const { imported, present, leftOut } = await importFrom(config, flags.service, flags.from, {
       dryRun,

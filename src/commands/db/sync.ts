@@ -1,5 +1,5 @@
 import { BaseCommand } from '../../cli/base-command.js';
-import { dataDirFlag } from '../../cli/serve-flags.js';
+import { dataDirFlag, dataDirSetting } from '../../cli/serve-flags.js';
 import { withDatabase } from '../../cli/with-database.js';
 import { syncSchema } from '../../storage/database/schema.js';
 
@@ -15,7 +15,7 @@ A database of a newer pacifica, or of an original Pacifica service, is refused.`
 
   async run(): Promise<void> {
     const { flags } = await this.parse(DbSync);
-    const config = await this.configuration(flags, { 'data-dir': 'data.dir' });
+    const config = await this.configuration(flags, dataDirSetting);
     const migrations = await withDatabase(config, syncSchema);
     if (flags.json) this.printJson({ migrations });
     else this.print(migrations.length === 0 ? 'The schema was up to date.\n' : `Ran ${migrations.join(', ')}.\n`);

@@ -1,10 +1,10 @@
 import { Flags } from '@oclif/core';
-import { IngestAdminCommand } from '../../cli/ingest-admin-command.js';
+import { AdminCommand } from '../../cli/admin-command.js';
 import { parseJobId } from '../../cli/job-id.js';
 import { paragraphs } from '../../cli/text.js';
 import { PacificaError } from '../../lib/errors.js';
 
-export default class IngestJob extends IngestAdminCommand {
+export default class IngestJob extends AdminCommand {
   static override summary = 'Set the state of a job by hand';
   static override description =
     paragraphs(`On the server, for a job that is stuck. What was running for it can change nothing any more. A job that is set
@@ -13,7 +13,7 @@ to FAILED before it was done loses what was visible of it, and keeps its data fo
     `<%= config.bin %> <%= command.id %> --job-id 1234 --state FAILED --task 'ingest files' --exception stuck`,
   ];
   static override flags = {
-    ...IngestAdminCommand.flags,
+    ...AdminCommand.flags,
     'job-id': Flags.string({ summary: 'Number of the job', required: true, helpValue: 'N' }),
     state: Flags.option({ summary: 'How it stands', options: ['OK', 'FAILED'] as const, required: true })(),
     task: Flags.string({ summary: 'What it is at', helpValue: 'TASK' }),
@@ -27,7 +27,7 @@ to FAILED before it was done loses what was visible of it, and keeps its data fo
     const job = parseJobId(flags['job-id']);
     const percent = flags['task-percent'];
     const taskPercent = percent === undefined ? undefined : parsePercent(percent);
-    await this.withIngest(flags, async (service) => {
+    await this.administer('ingest', flags, async ({ ingest: service }) => {
       const record = await service.setState(job, {
         state,
         ...(task !== undefined && { task }),

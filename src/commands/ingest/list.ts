@@ -1,9 +1,9 @@
 import { Flags } from '@oclif/core';
-import { IngestAdminCommand } from '../../cli/ingest-admin-command.js';
+import { AdminCommand } from '../../cli/admin-command.js';
 import { parseSince } from '../../cli/since.js';
 import { paragraphs, table } from '../../cli/text.js';
 
-export default class IngestList extends IngestAdminCommand {
+export default class IngestList extends AdminCommand {
   static override summary = 'List jobs, newest first';
   static override description =
     paragraphs(`On the server. A job that makes no progress for [ingest] stuck_after seconds is shown as "stuck", with what it
@@ -13,7 +13,7 @@ waits for. "kept" says whether its data is still there: a failed job that has it
     '<%= config.bin %> <%= command.id %> --since 2026-11-01 --json',
   ];
   static override flags = {
-    ...IngestAdminCommand.flags,
+    ...AdminCommand.flags,
     state: Flags.option({ summary: 'Only jobs of this state', options: ['OK', 'FAILED'] as const })(),
     since: Flags.string({ summary: 'Only jobs that began then or later: 2026-11-29, or 36h', helpValue: 'TIME' }),
     limit: Flags.integer({ summary: 'At most so many', default: 100, min: 1, max: 100_000, helpValue: 'N' }),
@@ -23,7 +23,7 @@ waits for. "kept" says whether its data is still there: a failed job that has it
     const { flags } = await this.parse(IngestList);
     const { state, limit } = flags;
     const since = flags.since === undefined ? undefined : parseSince(flags.since);
-    await this.withIngest(flags, async (service) => {
+    await this.administer('ingest', flags, async ({ ingest: service }) => {
       const jobs = await service.list({
         limit,
         ...(state !== undefined && { state }),

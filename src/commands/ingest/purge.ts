@@ -1,7 +1,7 @@
-import { IngestAdminCommand } from '../../cli/ingest-admin-command.js';
+import { AdminCommand } from '../../cli/admin-command.js';
 import { paragraphs } from '../../cli/text.js';
 
-export default class IngestPurge extends IngestAdminCommand {
+export default class IngestPurge extends AdminCommand {
   static override summary = 'Remove the data of failed jobs whose time is up';
   static override description =
     paragraphs(`On the server. Prints the numbers of the jobs. A failed job keeps its data for [ingest] keep_failed seconds, for
@@ -14,7 +14,7 @@ PACIFICA_INGEST_KEEP_FAILED=0 before it everything that failed goes.`);
 
   async run(): Promise<void> {
     const { flags } = await this.parse(IngestPurge);
-    await this.withIngest(flags, async (service) => {
+    await this.administer('ingest', flags, async ({ ingest: service }) => {
       for (const job of await service.purge()) {
         if (flags.json) this.printJson({ job_id: job, purged: true });
         else this.print(`${job}\n`);

@@ -1,9 +1,9 @@
 import { Args } from '@oclif/core';
-import { IngestAdminCommand } from '../../cli/ingest-admin-command.js';
+import { AdminCommand } from '../../cli/admin-command.js';
 import { parseJobId } from '../../cli/job-id.js';
 import { paragraphs } from '../../cli/text.js';
 
-export default class IngestRetry extends IngestAdminCommand {
+export default class IngestRetry extends AdminCommand {
   static override summary = 'Let a failed job try again';
   static override description =
     paragraphs(`On the server. The job keeps its number, its data and the ids of its files, and goes on from what is there; a
@@ -16,7 +16,7 @@ daemon does the work. A job whose data is gone, or whose bundle never came in, h
   async run(): Promise<void> {
     const { args, flags } = await this.parse(IngestRetry);
     const job = parseJobId(args.job);
-    await this.withIngest(flags, async (service) => {
+    await this.administer('ingest', flags, async ({ ingest: service }) => {
       const record = await service.retry(job);
       if (flags.json) this.printJson(record);
       else this.print(`job ${job} is tried again\n`);

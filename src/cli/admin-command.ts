@@ -1,0 +1,24 @@
+import type { Tools } from '../wiring.js';
+import { BaseCommand } from './base-command.js';
+import { EXIT, type ExitCode } from './exit-codes.js';
+import { dataDirFlag, dataDirSetting } from './serve-flags.js';
+import { withTools } from './with-tools.js';
+
+/** A command for administrators: works on what this machine keeps, whether a daemon runs or not. */
+export abstract class AdminCommand extends BaseCommand {
+  static override flags = dataDirFlag;
+
+  /** what the command ends with when nothing is thrown */
+  protected endsWith: ExitCode = EXIT.done;
+
+  /** Opens what is configured for a service, and ends the command when `work` is done. */
+  protected async administer(
+    service: 'cart' | 'ingest',
+    flags: Readonly<Record<string, unknown>>,
+    work: (tools: Tools) => Promise<void>,
+  ): Promise<void> {
+    await withTools(await this.configuration(flags, dataDirSetting, service), work);
+    // timers that libraries leave behind are no reason to stay
+    this.exit(this.endsWith);
+  }
+}

@@ -1,0 +1,12 @@
+import type { Config } from '../config/load.js';
+import { openTools, type Tools } from '../wiring.js';
+
+/** Opens carts, ingests and the queue of this machine for one piece of work, as admin commands do, daemons or not. */
+export async function withTools<T>(config: Config, work: (tools: Tools) => Promise<T>): Promise<T> {
+  const tools = await openTools(config);
+  try {
+    return await work(tools);
+  } finally {
+    await tools.close();
+  }
+}
