@@ -11,7 +11,7 @@ const BATCH = 500;
 /** the run with this token still has its lock */
 const HELD = 'id = $id AND last_modified_by = $token AND locked_at IS NOT NULL';
 
-/** The queue's own writes on SQLite: one statement each, since a transaction would open a connection. */
+/** The queue's own writes on SQLite: one statement each. */
 export class SqliteJobStore implements JobStore {
   readonly #database: Database;
 

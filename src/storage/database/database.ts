@@ -2,30 +2,11 @@ import { existsSync } from 'node:fs';
 import { access, constants, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Sequelize, Transaction } from 'sequelize';
+import { Sequelize, type Transaction } from 'sequelize';
 import sqlite3 from 'sqlite3';
 import { messageOf, mayPass, PacificaError, systemCode } from '../../lib/errors.js';
 import { maskSecrets } from '../../lib/mask-secrets.js';
-import { Mutex } from '../../lib/mutex.js';
-
-/** ms that a statement waits for another process's write lock before it fails with "busy" */
-const BUSY_TIMEOUT = 30_000;
-
-/**
- * Sequelize opens a connection of its own for every transaction, and PRAGMAs hold for one connection only; so each
- * connection sets its own at birth.
- * @param synchronous FULL: in WAL mode it is what makes a commit survive a power cut
- */
-function configured(synchronous: 'FULL' | 'NORMAL') {
-  return class extends sqlite3.Database {
-    constructor(filename: string, mode: number, callback: (error: Error | null) => void) {
-      super(filename, mode, callback);
-      this.configure('busyTimeout', BUSY_TIMEOUT);
-      // without a callback a failure would end the process; what is wrong with a file is told by its first statement
-      this.run(`PRAGMA synchronous = ${synchronous}`, () => undefined);
-    }
-  };
-}
+import { SqliteConnection, SqliteWriter } from './sqlite-writer.js';
 
 export interface DatabaseOptions {
   /** make the SQLite file when there is none (default); else that is `not-found` */
@@ -43,9 +24,9 @@ export interface DatabaseOptions {
 /**
  * One database of ours: an SQLite file (`sqlite:///path`) or PostgreSQL (`postgres://...`).
  *
- * On SQLite all writes of this process go through {@link write}, one at a time: several writers would wait for each
- * other inside the few threads that Node has for files, and starve the one that holds the lock. Other processes are
- * waited for by the busy timeout.
+ * On SQLite all writes of this process go through {@link write}, one at a time and by one connection
+ * ({@link SqliteWriter}): several writers would wait for each other inside the few threads that Node has for files, and
+ * starve the one that holds the lock. Other processes are waited for by the busy timeout.
  */
 export class Database {
   readonly sequelize: Sequelize;
@@ -54,19 +35,13 @@ export class Database {
   readonly file: string | undefined;
   /** what it was opened with, password included: never to be logged */
   readonly url: string;
-  readonly #writes = new Mutex();
-  /** SQLite: the connections of {@link writeStatement}, apart from the one that everybody reads with */
-  readonly #writers: { readonly durable: Sequelize; readonly quick: Sequelize };
+  /** SQLite: apart from the connection that everybody reads with */
+  readonly #writer: SqliteWriter | undefined;
 
-  private constructor(
-    url: string,
-    sequelize: Sequelize,
-    writers: { durable: Sequelize; quick: Sequelize },
-    file?: string,
-  ) {
+  private constructor(url: string, sequelize: Sequelize, file?: string) {
     this.url = url;
     this.sequelize = sequelize;
-    this.#writers = writers;
+    this.#writer = file === undefined ? undefined : new SqliteWriter(sequelize, file);
     this.dialect = file === undefined ? 'postgres' : 'sqlite';
     this.file = file;
   }
@@ -119,15 +94,13 @@ export class Database {
         cause: error,
       });
     }
-    const connection = (synchronous: 'FULL' | 'NORMAL'): Sequelize =>
-      new Sequelize({
-        dialect: 'sqlite',
-        dialectModule: { ...sqlite3, Database: configured(synchronous) },
-        storage: file,
-        logging: false,
-      });
-    const writers = { durable: connection('FULL'), quick: connection('NORMAL') };
-    return new Database(url, connection('FULL'), writers, file);
+    const sequelize = new Sequelize({
+      dialect: 'sqlite',
+      dialectModule: { ...sqlite3, Database: SqliteConnection },
+      storage: file,
+      logging: false,
+    });
+    return new Database(url, sequelize, file);
   }
 
   static async #postgres(url: string): Promise<Database> {
@@ -140,7 +113,7 @@ export class Database {
       pool: { max: 10, acquire: 30_000 },
       dialectOptions: { application_name: 'pacifica' },
     });
-    return new Database(url, sequelize, { durable: sequelize, quick: sequelize });
+    return new Database(url, sequelize);
   }
 
   async #connect(): Promise<void> {
@@ -149,18 +122,14 @@ export class Database {
 
   /**
    * Runs `work` in a transaction that is committed, durably, when this resolves, and rolled back when `work` throws.
-   * Pass the transaction to every query. Do nothing slow in it: on SQLite everybody else waits.
+   * Pass the transaction to every query, and wait for each. Do nothing slow in it: on SQLite everybody else waits.
    */
   async write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    if (this.dialect === 'postgres') return this.sequelize.transaction(work);
-    // IMMEDIATE takes the write lock at once: a transaction that reads first and then writes would fail as busy,
-    // without waiting, when another process wrote in between
-    return this.#writes.run(() => this.sequelize.transaction({ type: Transaction.TYPES.IMMEDIATE }, work));
+    return this.#writer === undefined ? this.sequelize.transaction(work) : this.#writer.write(work, true);
   }
 
   /**
-   * Runs one statement that writes, a transaction by itself, without the cost of a new connection that {@link write}
-   * has on SQLite. For what is written hundreds of times a second.
+   * Runs one statement that writes, a transaction by itself.
    * @param bind values of `$name` in the statement, each of them named there
    * @param options.durable false: on SQLite a power cut may take it back, together with all that was written after it
    * and not durably either. For what is only a note of work that would then be done again.
@@ -171,10 +140,10 @@ export class Database {
     bind: Record<string, unknown>,
     { durable = true }: { durable?: boolean } = {},
   ): Promise<Row[]> {
-    const writer = durable ? this.#writers.durable : this.#writers.quick;
     // Sequelize drops what RETURNING returns when the text begins with "INSERT INTO", hence the comment
-    const run = async (): Promise<Row[]> => (await writer.query(`/* */ ${sql}`, { bind }))[0] as Row[];
-    return this.dialect === 'postgres' ? run() : this.#writes.run(run);
+    const run = async (transaction?: Transaction): Promise<Row[]> =>
+      (await this.sequelize.query(`/* */ ${sql}`, { bind, transaction }))[0] as Row[];
+    return this.#writer === undefined ? run() : this.#writer.write(run, durable);
   }
 
   /** @returns names of all tables */
@@ -182,12 +151,10 @@ export class Database {
     return this.sequelize.getQueryInterface().showAllTables();
   }
 
-  /** Waits for the write under way, then disconnects. */
+  /** Waits for the writes under way, then disconnects. */
   async close(): Promise<void> {
-    await this.#writes.run(async () => {
-      const all = new Set([this.sequelize, this.#writers.durable, this.#writers.quick]);
-      await Promise.all([...all].map((sequelize) => sequelize.close()));
-    });
+    await this.#writer?.close();
+    await this.sequelize.close();
   }
 }
 

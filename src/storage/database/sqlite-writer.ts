@@ -1,0 +1,175 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Sequelize, Transaction } from 'sequelize';
+import sqlite3 from 'sqlite3';
+import { PacificaError } from '../../lib/errors.js';
+
+/** ms that a statement waits for another process's write lock before it fails with "busy" */
+const BUSY_TIMEOUT = 30_000;
+/** ms of writing after which other processes get their turn, and how long that is */
+const TURN = 20;
+const PAUSE = 2;
+
+/** PRAGMAs hold for one connection only; so each sets its own at birth. */
+export class SqliteConnection extends sqlite3.Database {
+  constructor(filename: string, mode: number, callback: (error: Error | null) => void) {
+    super(filename, mode, callback);
+    this.configure('busyTimeout', BUSY_TIMEOUT);
+    // in WAL mode it is what makes a commit survive a power cut. Without a callback a failure would end the process; what
+    // is wrong with a file is told by its first statement
+    this.run('PRAGMA synchronous = FULL', () => undefined);
+  }
+}
+
+/** A work that waits for its turn. */
+interface Work {
+  readonly durable: boolean;
+  /** @returns what tells its caller that it is committed */
+  run(transaction: Transaction): Promise<() => void>;
+  fail(error: unknown): void;
+}
+
+/**
+ * All that this process writes to one SQLite file, one work after the other in the order of asking. Works that wait at
+ * the same time share one transaction, and so one connection and one fsync: each has a savepoint of its own, so that one
+ * that throws leaves nothing and takes nobody with it. None is told that it is done before the commit that they share.
+ */
+export class SqliteWriter {
+  readonly #sequelize: Sequelize;
+  readonly #file: string;
+  readonly #waiting: Work[] = [];
+  /** with `synchronous = FULL`, and without for what a power cut may take */
+  readonly #connections = new Map<'durable' | 'quick', Promise<sqlite3.Database>>();
+  #writing: Promise<void> | undefined;
+  #closed = false;
+
+  /** @param sequelize whose queries will be given the transactions */
+  constructor(sequelize: Sequelize, file: string) {
+    this.#sequelize = sequelize;
+    this.#file = file;
+  }
+
+  /**
+   * Runs `work`; what it writes is committed when this resolves, and taken back when it throws.
+   * @param durable false: a power cut may take it back
+   */
+  write<T>(work: (transaction: Transaction) => Promise<T>, durable: boolean): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw new PacificaError('unavailable', `the database ${this.#file} is closed`);
+      this.#waiting.push({
+        durable,
+        async run(transaction) {
+          const result = await work(transaction);
+          return () => resolve(result);
+        },
+        fail: reject,
+      });
+      this.#writing ??= this.#writeAll();
+    });
+  }
+
+  /** Waits for all works, then disconnects; there are no more after that. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#writing;
+    for (const connection of this.#connections.values()) await closed(await connection);
+  }
+
+  async #writeAll(): Promise<void> {
+    // those who ask in the same turn of the event loop come along
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const end = performance.now() + TURN;
+      while (this.#waiting.length > 0 && performance.now() < end) await this.#writeGroup(end);
+      // who waits for the lock in another process looks for it only now and then
+      if (this.#waiting.length > 0) await sleep(PAUSE);
+    }
+    this.#writing = undefined;
+  }
+
+  /** One transaction. @param end time after which no more works are taken into it */
+  async #writeGroup(end: number): Promise<void> {
+    const kind = this.#waiting.some(({ durable }) => durable) ? 'durable' : 'quick';
+    const group: Work[] = [];
+    const committed: (() => void)[] = [];
+    try {
+      const connection = await this.#connection(kind);
+      await execute(connection, 'BEGIN IMMEDIATE');
+      // those who come meanwhile are taken along
+      while (performance.now() < end || group.length === 0) {
+        const work = this.#waiting[0];
+        if (work === undefined || (work.durable && kind === 'quick')) break;
+        this.#waiting.shift();
+        group.push(work);
+        const done = await this.#runOne(work, connection);
+        if (done !== undefined) committed.push(done);
+      }
+      await execute(connection, 'COMMIT');
+      for (const done of committed) done();
+    } catch (error) {
+      // nobody knows what state its transaction is in: closing it takes back what is not committed
+      this.#disconnect(kind);
+      const all = group.length > 0 ? group : this.#waiting.splice(0);
+      for (const work of all) work.fail(error);
+    }
+  }
+
+  /**
+   * @returns what tells the caller that it is committed; undefined when the work failed, which the caller was told
+   * @throws when the transaction itself is lost
+   */
+  async #runOne(work: Work, connection: sqlite3.Database): Promise<(() => void) | undefined> {
+    const transaction = Object.assign(new Transaction(this.#sequelize, {}), { connection });
+    await execute(connection, 'SAVEPOINT work');
+    try {
+      // a statement that the work did not wait for is refused afterwards
+      return await work.run(transaction).finally(() => Object.assign(transaction, { finished: 'commit' }));
+    } catch (error) {
+      await execute(connection, 'ROLLBACK TO work').finally(() => work.fail(error));
+      return undefined;
+    } finally {
+      // fails when SQLite gave the whole transaction up meanwhile, as it may on a full disk: the savepoint is gone then
+      await execute(connection, 'RELEASE work');
+    }
+  }
+
+  async #connection(kind: 'durable' | 'quick'): Promise<sqlite3.Database> {
+    let connection = this.#connections.get(kind);
+    if (connection === undefined) {
+      connection = this.#connect(kind);
+      this.#connections.set(kind, connection);
+    }
+    return connection;
+  }
+
+  async #connect(kind: 'durable' | 'quick'): Promise<sqlite3.Database> {
+    const connection = await new Promise<sqlite3.Database>((resolve, reject) => {
+      const opened = new SqliteConnection(this.#file, sqlite3.OPEN_READWRITE, (error) =>
+        error === null ? resolve(opened) : reject(error),
+      );
+    });
+    // as Sequelize has it on its own
+    await execute(connection, 'PRAGMA foreign_keys = ON');
+    if (kind === 'quick') await execute(connection, 'PRAGMA synchronous = NORMAL');
+    return connection;
+  }
+
+  #disconnect(kind: 'durable' | 'quick'): void {
+    const connection = this.#connections.get(kind);
+    this.#connections.delete(kind);
+    // what can not be closed, or was never opened: the next write has a connection of its own, and tells
+    connection?.then(closed).catch(() => undefined);
+  }
+}
+
+/** Runs a statement when all that the connection was given before is done. */
+function execute(connection: sqlite3.Database, sql: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    connection.exec(sql, (error) => (error === null ? resolve() : reject(error)));
+  });
+}
+
+function closed(connection: sqlite3.Database): Promise<void> {
+  return new Promise((resolve, reject) => {
+    connection.close((error) => (error === null ? resolve() : reject(error)));
+  });
+}
