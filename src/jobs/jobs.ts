@@ -226,6 +226,8 @@ export class Jobs implements JobQueue {
       defaultLockLifetime: lockLifetimeMs,
     });
     agenda.on('error', (error) => this.#faults.report('the job queue has a problem', error));
+    // the next one, now that this one is begun
+    agenda.on('start', (job) => wakeups.call(job.attrs.name));
     // a slot is free once Agenda's own accounts are done
     agenda.on('complete', (job) => setImmediate(() => wakeups.call(job.attrs.name)));
     for (const kind of kinds) {

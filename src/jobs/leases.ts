@@ -21,6 +21,12 @@ export interface LeasesOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/**
+ * What Agenda is told of when a lock was written: when it ends is known here. A job whose lock Agenda takes for too old
+ * it drops without a word, with its slot.
+ */
+const YOUNG_FOR_EVER = new Date(8.64e15);
+
 /** @returns ms that no setting of the wall clock changes */
 const clock = (): number => performance.now();
 
@@ -145,8 +151,10 @@ export class Leases {
   }
 
   /**
-   * Takes the next job of a kind, and its lock.
-   * @returns undefined when there is none, when all slots are taken, or after {@link close}
+   * Takes the next job of a kind, and its lock. One after the other: Agenda begins none while it is handed more, and on a
+   * slow database the lock of the first would be old by then.
+   * @returns undefined when there is none, when all slots are taken or the last one taken was not begun yet, and after
+   * {@link close}
    */
   async take(kind: string): Promise<JobParameters | undefined> {
     const taking = this.#taking.get(kind) ?? new Mutex();
@@ -156,8 +164,8 @@ export class Leases {
 
   async #take(kind: string): Promise<JobParameters | undefined> {
     const { store, worker, lifetimeMs, slotsOf } = this.#options;
-    const held = this.held.filter((lease) => lease.kind === kind).length;
-    if (this.#refuses() || held >= slotsOf(kind)) return undefined;
+    const held = this.held.filter((lease) => lease.kind === kind);
+    if (this.#refuses() || held.length >= slotsOf(kind) || held.some(({ begun }) => !begun)) return undefined;
     for (;;) {
       this.#taken += 1;
       const token = `${worker}/${this.#taken}`;
@@ -174,7 +182,7 @@ export class Leases {
         return undefined;
       }
       // due, whatever its time says: a job taken over from a dead worker may have been put anew for later
-      return { ...job, lockedAt: now, nextRunAt: null, lastModifiedBy: token };
+      return { ...job, lockedAt: YOUNG_FOR_EVER, nextRunAt: null, lastModifiedBy: token };
     }
   }
 

@@ -10,8 +10,8 @@ const COLLECTION = 'pacifica_job';
 /** jobs that are put at a time */
 const AT_ONCE = 50;
 
-/** ms between two looks for new jobs where the server can not tell of them */
-const LOOK_EVERY = 500;
+/** ms between two looks for new jobs where the server can not tell of them: jobs handed back are to run within a second */
+const LOOK_EVERY = 200;
 
 /** ms after which a server that can not be reached is an error */
 const TIMEOUT = 10_000;

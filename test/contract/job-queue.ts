@@ -197,9 +197,10 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
 
       it('makes more jobs at once than fit into one statement', async () => {
         const front = await client();
-        const ids = Array.from({ length: 1234 }, (_, n) => `${n}`);
+        // FerretDB reads all of them for each one that it stores; there are 50 at a time there
+        const ids = Array.from({ length: place.atomic ? 1234 : 123 }, (_, n) => `${n}`);
         await front.ensure('cart', ids);
-        expect(await waiting()).toBe(1234);
+        expect(await waiting()).toBe(ids.length);
       });
     });
 

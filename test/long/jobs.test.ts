@@ -9,19 +9,20 @@ import { tcpGate } from '../support/tcp-gate.js';
 /** seconds that a server is away */
 const AWAY = 20;
 
+const JOBS = process.env.PACIFICA_LONG === 'short' ? 240 : 2000;
+
 const postgres = await startPostgres();
 
-jobChurnContract('SQLite', sqlitePlace);
+jobChurnContract('SQLite', sqlitePlace, JOBS);
 
 describe.skipIf(postgres === undefined)('PostgreSQL', () => {
   afterAll(() => postgres?.stop());
-  jobChurnContract('PostgreSQL', () => postgresPlace(postgres));
+  jobChurnContract('PostgreSQL', () => postgresPlace(postgres), JOBS);
   if (postgres !== undefined) jobOutageContract('PostgreSQL', postgres, () => postgresPlace(postgres), AWAY);
 });
 
 describe.skipIf(mongoUrl === undefined)('MongoDB (PACIFICA_TEST_MONGODB_URL names a server)', async () => {
-  // not in the short form: on FerretDB it passed once and stood still twice, on a machine under load
-  if (process.env.PACIFICA_LONG !== 'short') jobChurnContract('MongoDB', () => mongoPlace(mongoUrl));
+  jobChurnContract('MongoDB', () => mongoPlace(mongoUrl), JOBS);
   if (mongoUrl === undefined) return;
   const ferret = await startFerret();
   afterAll(() => ferret?.stop());

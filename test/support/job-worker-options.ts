@@ -8,6 +8,8 @@ export interface WorkerOptions {
   readonly concurrency: number;
   /** ms of work in each job */
   readonly workMs: number;
+  /** its handlers do not leave when they are told to */
+  readonly deaf?: boolean;
 }
 
 /** What a worker tells. */

@@ -43,7 +43,7 @@ async function handler(id: string, { signal }: JobRun): Promise<void> {
     return;
   }
   tell('start', { id });
-  await sleep(options.workMs, undefined, { signal }).catch(() => undefined);
+  await sleep(options.workMs, undefined, options.deaf === true ? {} : { signal }).catch(() => undefined);
   signal.throwIfAborted();
   const finished = await change('UPDATE test_work SET effects = effects + 1 WHERE id = $id AND run_id = $run', {
     id,
@@ -58,7 +58,6 @@ const jobs = await openJobQueue({
   database,
   handlers: new Map([['cart', handler]]),
   keepFinishedMs: 0,
-  stopTimeoutMs: 2000,
   work: true,
   log: silent,
 });
