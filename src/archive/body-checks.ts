@@ -1,6 +1,6 @@
 import { type Checksum, type ChecksumType, takeChecksum } from '../lib/checksum.js';
 import { PacificaError } from '../lib/errors.js';
-import { ThreadHashes } from '../lib/hash-threads.js';
+import { streamHashes } from '../lib/stream-hashes.js';
 
 /** Takes checksums of a body while it passes, all in one go. */
 export class BodyChecks {
@@ -14,10 +14,10 @@ export class BodyChecks {
 
   /** Passes a body on. Its pieces must not be changed afterwards. */
   async *watch(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    // Node has no adler32: ours is taken here, what Node has in a thread
+    // Node has no adler32
     const own = this.#types.includes('adler32') ? takeChecksum('adler32') : undefined;
     const types = this.#types.filter((type) => type !== 'adler32');
-    const hashes = new ThreadHashes(types);
+    const hashes = streamHashes(types);
     let isWhole = false;
     try {
       for await (const piece of body) {

@@ -30,7 +30,7 @@ import {
 } from 'node:fs';
 
 /**
- * Calls of the file system that are answered from memory as a rule: names, modes, times, a few KiB. They are made at
+ * Calls of the file system that are answered from memory as a rule: names, modes, times, some KiB. They are made at
  * once, in the calling thread, as long as the file system answers at once: the way through Node's thread pool and back
  * costs more than the call (measured: 15 microseconds to 1 to 10). A file system that lets one call wait (a cold disk,
  * NFS, a journal that is full) gets the following ones through the thread pool, so that it holds up nobody else.
@@ -110,7 +110,7 @@ export function statPath(path: string): Promise<BigIntStats> {
   );
 }
 
-/** For a few KiB. @returns bytes read */
+/** For up to 256 KiB. @returns bytes read */
 export function readSome(
   fd: number,
   buffer: Uint8Array,

@@ -5,7 +5,7 @@ import { messageOf, PacificaError } from './errors.js';
 import { type HashAnswer, type HashTask, hashWorker } from './hash-worker.js';
 
 /** most threads of the process; one hashes 1.5 GB/s and takes about 10 MiB */
-const MOST_THREADS = Math.max(1, Math.min(4, availableParallelism() - 1));
+const MOST_THREADS = Math.max(1, Math.min(4, availableParallelism() - 2));
 /** bytes that a thread is given at a time */
 const PORTION = 512 * 1024;
 /** portions of all streams that are on their way at a time */
