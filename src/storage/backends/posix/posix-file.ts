@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
 import { FileReader } from '../../../lib/file-reader.js';
@@ -33,7 +33,7 @@ export function written(stats: BigIntStats): Written {
 function etagOf(stats: BigIntStats): string {
   const { ino, size, mtimeNs } = stats;
   const birth = hasBirth(stats) ? stats.birthtimeNs : stats.ctimeNs;
-  return createHash('sha256').update(`${ino} ${birth} ${size} ${mtimeNs}`).digest('base64url').slice(0, 27);
+  return hash('sha256', `${ino} ${birth} ${size} ${mtimeNs}`, 'base64url').slice(0, 27);
 }
 
 /** Node gives 0 where there is no birth time. */
