@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { allAtOnce, download, program, smallRequests, upload } from './support/clients.js';
+import { allAtOnce, download, durableFiles, program, smallRequests, upload } from './support/clients.js';
 import { forgetPeakMemory, peakMemory } from './support/proc.js';
 import { type Contender, loopText, measure, type Row, type Sample, TABLE_HEAD, verdict } from './support/rows.js';
 import { type Daemon, hasNginx, type Server, startDaemon, startNginx } from './support/servers.js';
@@ -106,6 +106,19 @@ function puttingSmall(name: string, server: Server): Contender {
   };
 }
 
+/** What no server can do better than: files made durable, and nothing else. */
+function makingDurable(name: string): Contender {
+  const folder = join(disk, 'durable');
+  return {
+    name,
+    async run() {
+      await rm(folder, { recursive: true, force: true });
+      execFileSync('sync');
+      return { rate: SMALL_PUTS / (await durableFiles(folder, SMALL_PUTS)) };
+    },
+  };
+}
+
 async function rowsOnDisk(source: string): Promise<Row[]> {
   const daemon = await started(startDaemon(join(disk, 'ours')));
   await mkdir(daemon.root, { recursive: true });
@@ -155,7 +168,7 @@ async function rowsOnDisk(source: string): Promise<Row[]> {
       name: 'PUT 4 KiB, 64 connections, disk, sha256, record, fsync',
       unit: 'files/s',
       ours: puttingSmall('ours', daemon),
-      others: [puttingSmall('nginx, none of that', nginx)],
+      others: [puttingSmall('nginx, none of that', nginx), makingDurable('the disk by itself')],
       ratio: 0.5,
     },
   ];

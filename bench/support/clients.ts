@@ -53,3 +53,14 @@ export async function program(name: string, words: readonly string[]): Promise<n
   await run(name, [...words]);
   return (performance.now() - started) / 1000;
 }
+
+const DURABLE_FILES = fileURLToPath(new URL('durable-files.mjs', import.meta.url));
+
+/**
+ * Makes files of 4 KiB durable in a folder, 64 at a time.
+ * @returns seconds that it took
+ */
+export async function durableFiles(folder: string, files: number): Promise<number> {
+  const { stdout } = await run(process.execPath, [DURABLE_FILES, folder, String(files)]);
+  return Number(stdout);
+}
