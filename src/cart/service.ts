@@ -149,6 +149,11 @@ export class CartService {
     }
   }
 
+  /** @returns uids of carts by their ids, of deleted ones too */
+  async uidsOf(ids: readonly number[]): Promise<ReadonlyMap<number, string>> {
+    return this.#tables.uidsOf(ids);
+  }
+
   /** Carts as an admin of the queue sees them. */
   readonly rows: JobRows = {
     cancel: async (id, reason) => {

@@ -1,4 +1,5 @@
 import { Args } from '@oclif/core';
+import { parseCartUid } from '../cart/names.js';
 import type { JobView } from '../jobs/admin.js';
 import { PacificaError } from '../lib/errors.js';
 import { type JobKind, jobKinds, type JobRows } from '../lib/job-queue.js';
@@ -10,7 +11,11 @@ import { withTools } from './with-tools.js';
 /** Arguments that name a job. */
 export const jobArgs = {
   kind: Args.string({ description: 'Kind of the job', options: [...jobKinds], required: true, ignoreStdin: true }),
-  id: Args.string({ description: 'What it is about, as "jobs list" shows it', required: true, ignoreStdin: true }),
+  id: Args.string({
+    description: 'What it is about, as "jobs list" shows it; or the uid of a cart, if that is no number',
+    required: true,
+    ignoreStdin: true,
+  }),
 };
 
 /** A command of admins on the job queue. It works on the database and the queue of the configuration, daemons or not. */
@@ -24,13 +29,39 @@ export abstract class JobsCommand extends ClientCommand {
   }
 }
 
+/** What a person named a job by. */
+export interface NamedJob {
+  readonly kind: JobKind;
+  readonly name: string;
+}
+
+/** as the database writes it, so that one job has one name */
+const ID = /^[1-9][0-9]{0,15}$/;
+
 /** @throws PacificaError `invalid` when no job can be so named */
-export function parseJob({ kind, id }: { kind: string; id: string }): { kind: JobKind; id: string } {
-  // as the database writes it, so that one job has one name
-  if (!/^[1-9][0-9]{0,15}$/.test(id)) {
+export function parseJob({ kind, id }: { kind: string; id: string }): NamedJob {
+  if (kind === 'cart' && !/^[0-9]+$/.test(id)) return { kind, name: parseCartUid(id) };
+  if (!ID.test(id))
     throw new PacificaError('invalid', `"${id}" is no id of a job`, { hint: 'see "pacifica jobs list"' });
-  }
-  return { kind: kind as JobKind, id };
+  return { kind: kind as JobKind, name: id };
+}
+
+/**
+ * @returns the id of the row that a job is about
+ * @throws PacificaError `not-found` when there is no cart of that uid
+ */
+export async function idOf({ carts }: Tools, { name }: NamedJob): Promise<string> {
+  if (ID.test(name)) return name;
+  const cart = await carts.find(name);
+  if (cart === undefined) throw new PacificaError('not-found', `there is no cart with the uid ${name}`);
+  return String(cart.id);
+}
+
+/** @returns uids of the carts among jobs, by job */
+export async function cartUids({ carts }: Tools, jobs: readonly JobView[]): Promise<Map<JobView, string>> {
+  const ofCarts = jobs.filter(({ kind }) => kind === 'cart');
+  const uids = await carts.uidsOf(ofCarts.map(({ id }) => Number(id)));
+  return new Map(ofCarts.map((job) => [job, uids.get(Number(job.id)) ?? '']));
 }
 
 /** @returns what jobs of a kind are about */
@@ -38,21 +69,15 @@ export function rowsOf({ carts, ingest }: Tools, kind: JobKind): JobRows {
   return { cart: carts.rows, ingest: ingest.rows }[kind];
 }
 
-/** A job as `--json` prints it. */
-export function jobJson({
-  kind,
-  id,
-  state,
-  failures,
-  error,
-  worker,
-  nextRunAt,
-  startedAt,
-  finishedAt,
-}: JobView): object {
+/** A job as `--json` prints it. @param uid of the cart that it is about */
+export function jobJson(
+  { kind, id, state, failures, error, worker, nextRunAt, startedAt, finishedAt }: JobView,
+  uid: string | undefined,
+): object {
   return {
     kind,
     id,
+    uid: uid ?? null,
     state,
     tries: failures,
     error: error ?? null,

@@ -1,6 +1,6 @@
 import type { JobRepository, NotificationChannel } from 'agenda';
 import type { Logger } from 'pino';
-import { PacificaError } from '../lib/errors.js';
+import { messageOf, PacificaError } from '../lib/errors.js';
 import type { Database } from '../storage/database/database.js';
 import type { JobStore } from './store.js';
 
@@ -41,14 +41,25 @@ export async function backendFor(options: BackendOptions): Promise<QueueBackend>
     return new SqliteBackend(database);
   }
   if (url === '' || /^postgres(ql)?:\/\//.test(url)) {
+    // what the libraries below make of it they tell with its password
+    if (url !== '' && !URL.canParse(url)) throw badUrl('a postgres:// URL that can not be read');
     const { PostgresQueueBackend } = await import('./postgres-backend.js');
     return new PostgresQueueBackend(options);
   }
   if (/^mongodb(\+srv)?:\/\//.test(url)) {
     const { MongoQueueBackend } = await import('./mongo-backend.js');
-    return new MongoQueueBackend(options);
+    try {
+      return new MongoQueueBackend(options);
+    } catch (error) {
+      throw badUrl(`a mongodb:// URL that can not be read (${messageOf(error)})`, error);
+    }
   }
-  throw new PacificaError('invalid', `jobs can not be queued in ${url.split('://')[0] ?? ''}://`, {
+  throw badUrl(`${url.split('://')[0] ?? ''}://`);
+}
+
+function badUrl(what: string, cause?: unknown): PacificaError {
+  return new PacificaError('invalid', `jobs can not be queued in ${what}`, {
     hint: 'set [jobs] url to postgres://..., mongodb://..., or leave it empty for the database',
+    cause,
   });
 }

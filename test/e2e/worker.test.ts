@@ -275,7 +275,7 @@ describe('pacifica jobs', () => {
   it.each([
     { words: ['cancel', 'cart', '7'], says: 'nobody is there to be asked' },
     { words: ['purge'], says: 'nobody is there to be asked' },
-    { words: ['cancel', 'cart', 'run-7', '--yes'], says: 'is no id of a job' },
+    { words: ['cancel', 'ingest', 'run-7', '--yes'], says: 'is no id of a job' },
     { words: ['show', 'verify', '7'], says: 'to be one of: ingest, cart' },
   ])('refuses $words, and says why', async ({ words, says }) => {
     const { code, stderr } = await jobs(...words);
@@ -298,6 +298,10 @@ describe('pacifica jobs', () => {
     expect(await jobState(serving, id)).toMatchObject({ state: 'FAILED', exception: 'cancelled by an admin' });
     expect((await jobs('cancel', 'cart', '1', '--yes')).code).toBe(1);
     expect((await jobs('cancel', 'cart', '99', '--yes')).code).toBe(3);
+    // a cart goes by its uid as well
+    expect((await jobs('cancel', 'cart', 'c', '--yes')).code).toBe(1);
+    const nobody = await jobs('retry', 'cart', 'nobody');
+    expect([nobody.code, nobody.stderr]).toEqual([3, expect.stringContaining('no cart with the uid nobody')]);
 
     // the sweeps of a worker that starts leave the cart alone, and take back what the ingest had
     const working = await worker();
@@ -309,9 +313,13 @@ describe('pacifica jobs', () => {
     expect(await jobState(serving, id)).toMatchObject({ state: 'FAILED', exception: 'cancelled by an admin' });
     expect(await cartEnd(serving, 'c')).toBe('error');
 
-    expect((await jobs('retry', 'cart', '1')).code).toBe(0);
+    expect((await jobs('retry', 'cart', 'c')).lines()).toEqual([{ kind: 'cart', id: '1', retried: true }]);
     expect((await jobs('retry', 'ingest', String(id))).code).toBe(0);
     expect(await cartEnd(serving, 'c')).toBe('ready');
+    expect((await jobs('show', 'cart', 'c')).lines()).toMatchObject([{ kind: 'cart', id: '1', uid: 'c' }]);
+    const table = await pacifica(['jobs', 'list', '--data-dir', data]);
+    expect(table.text()).toMatch(/^KIND +ID +CART +STATE/);
+    expect(table.text()).toMatch(/^cart +1 +c +completed/m);
     await until('the ingest', async () => (await jobState(serving, id)).complete);
     expect(await jobState(serving, id)).toMatchObject({ state: 'OK', exception: '', complete: true });
   });

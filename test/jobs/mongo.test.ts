@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { openJobQueue } from '../../src/jobs/jobs.js';
 import { jobBackendContract } from '../contract/job-backend.js';
-import { jobProcessesContract } from '../contract/job-processes.js';
 import { jobQueueContract } from '../contract/job-queue.js';
 import { mongoPlace } from '../support/job-places.js';
 import { silent } from '../support/log.js';
@@ -10,7 +9,6 @@ import { mongoUrl } from '../support/mongo.js';
 describe.skipIf(mongoUrl === undefined)('MongoDB (PACIFICA_TEST_MONGODB_URL names a server)', () => {
   jobBackendContract('MongoDB', () => mongoPlace(mongoUrl));
   jobQueueContract('MongoDB', () => mongoPlace(mongoUrl));
-  jobProcessesContract('MongoDB', () => mongoPlace(mongoUrl));
 
   it.each([
     { what: 'a replica set that the server is not in', change: { query: 'replicaSet=rs-of-nobody' } },

@@ -1,6 +1,6 @@
 import { Flags } from '@oclif/core';
 import { confirm } from '../../cli/confirm.js';
-import { jobArgs, JobsCommand, parseJob, rowsOf } from '../../cli/jobs-command.js';
+import { idOf, jobArgs, JobsCommand, parseJob, rowsOf } from '../../cli/jobs-command.js';
 import { dataDirFlag } from '../../cli/serve-flags.js';
 import { paragraphs } from '../../cli/text.js';
 
@@ -16,9 +16,14 @@ leaves. What an ingest had made visible is taken back; one whose metadata is bei
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(JobsCancel);
-    const { kind, id } = parseJob(args);
-    if (!flags.yes) await confirm(`End ${kind} job ${id} as failed?`, this.signal);
-    await this.withTools(flags, (tools) => tools.jobs.admin.cancel(kind, id, rowsOf(tools, kind)));
+    const named = parseJob(args);
+    const { kind } = named;
+    if (!flags.yes) await confirm(`End ${kind} job ${named.name} as failed?`, this.signal);
+    const id = await this.withTools(flags, async (tools) => {
+      const one = await idOf(tools, named);
+      await tools.jobs.admin.cancel(kind, one, rowsOf(tools, kind));
+      return one;
+    });
     if (flags.json) this.printJson({ kind, id, cancelled: true });
     else this.print(`cancelled ${kind} job ${id}\n`);
   }

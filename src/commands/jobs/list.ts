@@ -1,5 +1,5 @@
 import { Flags } from '@oclif/core';
-import { jobJson, JobsCommand, timeText } from '../../cli/jobs-command.js';
+import { cartUids, jobJson, JobsCommand, timeText } from '../../cli/jobs-command.js';
 import { dataDirFlag } from '../../cli/serve-flags.js';
 import { paragraphs, table } from '../../cli/text.js';
 import { type JobListOptions, type JobState, jobStates } from '../../jobs/admin.js';
@@ -29,18 +29,21 @@ are shown until they are removed, see [jobs] keep_finished.`);
     const { flags } = await this.parse(JobsList);
     const limit = flags.limit ?? Infinity;
     const filter: JobListOptions = { kind: flags.kind, state: flags.state as JobState | undefined };
-    await this.withTools(flags, async ({ jobs: { admin } }) => {
+    await this.withTools(flags, async (tools) => {
       const rows: (string | number)[][] = [];
       for (let shown = 0; shown < limit; shown += PAGE) {
         this.signal.throwIfAborted();
-        const { jobs } = await admin.list({ ...filter, skip: shown, limit: Math.min(PAGE, limit - shown) });
+        const { jobs } = await tools.jobs.admin.list({ ...filter, skip: shown, limit: Math.min(PAGE, limit - shown) });
+        const uids = await cartUids(tools, jobs);
         for (const job of jobs) {
-          if (flags.json) this.printJson(jobJson(job));
-          else rows.push([job.kind, job.id, job.state, job.failures, timeText(job.nextRunAt), job.error ?? '']);
+          const uid = uids.get(job);
+          if (flags.json) this.printJson(jobJson(job, uid));
+          else
+            rows.push([job.kind, job.id, uid ?? '', job.state, job.failures, timeText(job.nextRunAt), job.error ?? '']);
         }
         if (jobs.length < PAGE) break;
       }
-      if (!flags.json) this.print(table(['KIND', 'ID', 'STATE', 'TRIES', 'NEXT (UTC)', 'ERROR'], rows));
+      if (!flags.json) this.print(table(['KIND', 'ID', 'CART', 'STATE', 'TRIES', 'NEXT (UTC)', 'ERROR'], rows));
     });
   }
 }

@@ -1,4 +1,4 @@
-import { jobArgs, JobsCommand, parseJob, rowsOf } from '../../cli/jobs-command.js';
+import { idOf, jobArgs, JobsCommand, parseJob, rowsOf } from '../../cli/jobs-command.js';
 import { dataDirFlag } from '../../cli/serve-flags.js';
 import { paragraphs } from '../../cli/text.js';
 
@@ -14,8 +14,13 @@ or has ended well.`);
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(JobsRetry);
-    const { kind, id } = parseJob(args);
-    await this.withTools(flags, (tools) => tools.jobs.admin.retry(kind, id, rowsOf(tools, kind)));
+    const named = parseJob(args);
+    const { kind } = named;
+    const id = await this.withTools(flags, async (tools) => {
+      const one = await idOf(tools, named);
+      await tools.jobs.admin.retry(kind, one, rowsOf(tools, kind));
+      return one;
+    });
     if (flags.json) this.printJson({ kind, id, retried: true });
     else this.print(`${kind} job ${id} runs as soon as a worker is free\n`);
   }

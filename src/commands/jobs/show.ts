@@ -1,4 +1,4 @@
-import { jobArgs, jobJson, JobsCommand, parseJob, timeText } from '../../cli/jobs-command.js';
+import { cartUids, idOf, jobArgs, jobJson, JobsCommand, parseJob, timeText } from '../../cli/jobs-command.js';
 import { dataDirFlag } from '../../cli/serve-flags.js';
 import { facts } from '../../cli/text.js';
 
@@ -15,12 +15,16 @@ Ends with 0 whenever it could tell, and with 3 when there is no such job.`;
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(JobsShow);
-    const { kind, id } = parseJob(args);
-    const job = await this.withTools(flags, ({ jobs }) => jobs.admin.show(kind, id));
-    if (flags.json) this.printJson(jobJson(job));
+    const named = parseJob(args);
+    const { job, uid } = await this.withTools(flags, async (tools) => {
+      const one = await tools.jobs.admin.show(named.kind, await idOf(tools, named));
+      return { job: one, uid: (await cartUids(tools, [one])).get(one) };
+    });
+    if (flags.json) this.printJson(jobJson(job, uid));
     else {
       const pairs: [string, string][] = [
         ['Job', `${job.kind} ${job.id}`],
+        ['Cart', uid ?? ''],
         ['State', job.state],
         ['Failed tries', String(job.failures)],
         ['Error', job.error ?? ''],

@@ -203,6 +203,12 @@ export class CartTables {
     return row === null ? undefined : toCart(row);
   }
 
+  /** @returns uids of carts by their ids, of deleted ones too */
+  async uidsOf(ids: readonly number[]): Promise<Map<number, string>> {
+    const rows = await this.#carts.findAll({ where: { id: [...ids] }, attributes: ['id', 'uid'], raw: true });
+    return new Map(rows.map(({ id, uid }) => [Number(id), uid]));
+  }
+
   /**
    * Takes an unfinished cart over from whatever run had it.
    * @returns the cart as it is now, its counters taken anew from the files; undefined when there is nothing to do
