@@ -25,6 +25,8 @@ export interface CatalogOptions {
   metadataUrl?: string;
   /** name of the header that carries the user to policy and metadata */
   authHeader: string;
+  /** ms that ids and policy are asked for again before the asker is told; 30 s when absent */
+  retryBudgetMs?: number;
 }
 
 /** A catalog with connections of its own. */
@@ -37,6 +39,7 @@ export interface OpenCatalog extends Catalog {
 export function createCatalog(options: CatalogOptions): OpenCatalog {
   const { database, uniqueIdUrl = '', policyUrl = '', rules } = options;
   const { metadataIngestUrl = '', metadataUrl = '', authHeader } = options;
+  const retry = { budgetMs: options.retryBudgetMs };
   const remote: { close(): Promise<void> }[] = [];
   const opened = <Client extends { close(): Promise<void> }>(client: Client): Client => {
     remote.push(client);
@@ -44,8 +47,10 @@ export function createCatalog(options: CatalogOptions): OpenCatalog {
   };
   return {
     ids:
-      uniqueIdUrl === '' ? new EmbeddedUniqueIds(new UniqueIndex(database)) : opened(new UniqueIdClient(uniqueIdUrl)),
-    policy: policyUrl === '' ? new EmbeddedPolicy(rules) : opened(new PolicyClient(policyUrl, authHeader)),
+      uniqueIdUrl === ''
+        ? new EmbeddedUniqueIds(new UniqueIndex(database))
+        : opened(new UniqueIdClient(uniqueIdUrl, retry)),
+    policy: policyUrl === '' ? new EmbeddedPolicy(rules) : opened(new PolicyClient(policyUrl, authHeader, retry)),
     metadata:
       metadataUrl === '' && metadataIngestUrl === ''
         ? new EmbeddedMetadata(new TransactionTables(database))

@@ -1,5 +1,5 @@
 import { PacificaError } from '../lib/errors.js';
-import { HttpClient, retrying, ServiceError } from './http.js';
+import { HttpClient, retrying, type RetryOptions, ServiceError } from './http.js';
 import { type JsonItems, JsonList } from './json-list.js';
 
 /** The policy service over HTTP: an original one, or our catalog (wire.md, other services). */
@@ -7,14 +7,16 @@ export class PolicyClient {
   readonly #http = new HttpClient('the policy service');
   readonly #url: string;
   readonly #userHeader: string;
+  readonly #retry: RetryOptions;
 
   /**
    * @param ingestUrl URL of the check itself, like `http://127.0.0.1:8181/ingest`
    * @param userHeader name of the header that carries the user
    */
-  constructor(ingestUrl: string, userHeader: string) {
+  constructor(ingestUrl: string, userHeader: string, retry: RetryOptions = {}) {
     this.#url = ingestUrl;
     this.#userHeader = userHeader;
+    this.#retry = retry;
   }
 
   /**
@@ -38,7 +40,7 @@ export class PolicyClient {
         if (!(error instanceof ServiceError) || error.status !== 412) throw error;
         throw new PacificaError('forbidden', error.message, { cause: error });
       }
-    });
+    }, this.#retry);
     // some page of a web server in between is no permission
     if ((answer as { status?: unknown } | null)?.status !== 'success') {
       throw new PacificaError('bad-gateway', `the policy service at ${this.#url} answered ${JSON.stringify(answer)}`);

@@ -1,16 +1,16 @@
 import { PacificaError } from '../lib/errors.js';
-import { HttpClient, retrying } from './http.js';
+import { HttpClient, retrying, type RetryOptions } from './http.js';
 
 /** The unique id service over HTTP: an original one, or our catalog (wire.md, other services). */
 export class UniqueIdClient {
   readonly #http = new HttpClient('the unique id service');
   readonly #url: string;
-  readonly #signal: AbortSignal | undefined;
+  readonly #retry: RetryOptions;
 
   /** @param url base URL, like `http://127.0.0.1:8051` */
-  constructor(url: string, options: { signal?: AbortSignal } = {}) {
+  constructor(url: string, retry: RetryOptions = {}) {
     this.#url = url.replace(/\/+$/, '');
-    this.#signal = options.signal;
+    this.#retry = retry;
   }
 
   /**
@@ -19,13 +19,10 @@ export class UniqueIdClient {
    */
   async take(mode: string, count: number): Promise<{ start: number; end: number }> {
     const url = `${this.#url}/getid?${new URLSearchParams({ range: String(count), mode }).toString()}`;
-    const answer = await retrying(
-      async () => {
-        const response = await this.#http.expect([200], { method: 'GET', url, signal: this.#signal });
-        return response.json();
-      },
-      { signal: this.#signal },
-    );
+    const answer = await retrying(async () => {
+      const response = await this.#http.expect([200], { method: 'GET', url, signal: this.#retry.signal });
+      return response.json();
+    }, this.#retry);
     const { startIndex: start, endIndex: end } = fields(answer);
     // the originals answer a range below 1 with -1 and -3
     if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || end - start + 1 !== count) {

@@ -66,6 +66,8 @@ async function ingestWith({ isMeant, task }: (typeof SERVICES)[number], illness:
     policyUrl: `${server.url}/ingest`,
     metadataIngestUrl: `${server.url}/ingest`,
     authHeader: 'X-Http-Authed-User',
+    // shorter than the half minute of daemons: what is told afterwards is the same
+    retryBudgetMs: 3000,
   });
   const site: IngestSite = await startIngest({ work: true, wrap: () => ({ catalog }) });
   try {
