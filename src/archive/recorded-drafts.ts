@@ -20,6 +20,10 @@ export class RecordedDrafts implements Drafts {
     return this.#drafts.create(group, name);
   }
 
+  sync(group: string): Promise<void> {
+    return this.#drafts.sync(group);
+  }
+
   open(group: string, name: string): Promise<StoredFile> {
     return this.#drafts.open(group, name);
   }

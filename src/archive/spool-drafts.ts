@@ -5,17 +5,21 @@ import type { ArchiveId } from '../lib/archive-id.js';
 import { writeFileDurably } from '../lib/durable-write.js';
 import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { readChunks } from '../lib/random-reader.js';
+import { Slots } from '../lib/slots.js';
 import type { Draft, Drafts, StoredFile } from '../storage/backends/backend.js';
 import { DraftFolder } from '../storage/backends/posix/draft-folder.js';
 import { TemporaryFiles } from '../storage/backends/posix/temporary-files.js';
 import type { Archive } from './archive.js';
+
+/** files that are sent, or taken back, at a time */
+const AT_A_TIME = 16;
 
 /** Drafts for an archive on another machine: kept in a folder here, and sent there when their ids are known. */
 export class SpoolDrafts implements Drafts {
   readonly #folder: DraftFolder;
   readonly #archive: Pick<Archive, 'put' | 'open' | 'delete'>;
   readonly #temporary: TemporaryFiles;
-
+  readonly #transfers = new Slots(AT_A_TIME);
   readonly #retry: RetryOptions;
 
   constructor(spool: string, archive: Pick<Archive, 'put' | 'open' | 'delete'>, retry: RetryOptions) {
@@ -29,11 +33,23 @@ export class SpoolDrafts implements Drafts {
     return this.#folder.create(group, name);
   }
 
+  sync(group: string): Promise<void> {
+    return this.#folder.sync(group);
+  }
+
   open(group: string, name: string): Promise<StoredFile> {
     return this.#folder.open(group, name);
   }
 
-  async publish(group: string, name: string, id: ArchiveId): Promise<void> {
+  publish(group: string, name: string, id: ArchiveId): Promise<void> {
+    return this.#transfers.run(() => this.#publish(group, name, id));
+  }
+
+  unpublish(group: string, name: string, id: ArchiveId): Promise<void> {
+    return this.#transfers.run(() => this.#unpublish(group, name, id));
+  }
+
+  async #publish(group: string, name: string, id: ArchiveId): Promise<void> {
     const draft = await this.#folder.open(group, name);
     try {
       const { etag } = draft.status;
@@ -65,7 +81,7 @@ export class SpoolDrafts implements Drafts {
     }
   }
 
-  async unpublish(group: string, name: string, id: ArchiveId): Promise<void> {
+  async #unpublish(group: string, name: string, id: ArchiveId): Promise<void> {
     const draft = await this.#folder.open(group, name);
     try {
       const mark = this.#mark(group, name, id, draft.status.etag);

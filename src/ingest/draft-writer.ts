@@ -1,18 +1,25 @@
-import type { Drafts } from '../storage/backends/backend.js';
+import type { Draft, Drafts } from '../storage/backends/backend.js';
 import { createHasher, type HashType } from '../lib/digest.js';
+import { ThreadHashes } from '../lib/hash-threads.js';
 import type { TarMember } from '../lib/tar/reader.js';
 import type { NewMember } from '../storage/database/ingest-jobs.js';
 
 /** files up to this many bytes are taken into memory whole, so that the next ones come in while they are written */
 const SMALL = 256 * 1024;
+/** bytes of such files that are in memory at a time */
+const MEMORY = 8 * 1024 * 1024;
 /** files that are on their way to the disk at a time: what is waited for is mostly fsync */
-const PARALLEL = 16;
+const PARALLEL = 128;
 
 /** Writes the files of a bundle into drafts as they come, hashing them on the way. */
 export class DraftWriter {
   readonly #drafts: Drafts;
   readonly #group: string;
-  readonly #running = new Set<Promise<void>>();
+  #any = false;
+  #running = 0;
+  /** bytes in memory */
+  #held = 0;
+  #ended: (() => void) | undefined;
   #stored: NewMember[] = [];
   #failure: { error: unknown } | undefined;
 
@@ -26,38 +33,38 @@ export class DraftWriter {
    * @throws what an earlier file's write threw
    */
   async add(member: TarMember, place: Pick<NewMember, 'position' | 'path'>, hashtype: HashType): Promise<void> {
-    while (this.#running.size >= PARALLEL) await Promise.race(this.#running);
+    this.#any = true;
+    const isSmall = member.size <= SMALL;
+    const bytes = isSmall ? member.size : 0;
+    while (this.#running >= PARALLEL || (this.#running > 0 && this.#held + bytes > MEMORY)) await this.#oneEnds();
     this.#throwIfFailed();
-    const hasher = createHasher(hashtype);
-    const stored = (): void => {
+    const stored = (hashsum: string): void => {
       const { size, mtimeMs: mtime } = member;
-      this.#stored.push({ ...place, size, mtime, hashtype, hashsum: hasher.digest('hex') });
+      this.#stored.push({ ...place, size, mtime, hashtype, hashsum });
     };
-    if (member.size <= SMALL) {
+    if (isSmall) {
+      const hasher = createHasher(hashtype);
       const chunks: Uint8Array[] = [];
       for await (const chunk of member.body) {
         hasher.update(chunk);
         chunks.push(chunk);
       }
-      this.#run(this.#writeSmall(place.position, chunks, member.mtimeMs).then(stored));
+      const hashsum = hasher.digest('hex');
+      this.#run(bytes, async () => {
+        await this.#writeSmall(place.position, chunks, member.mtimeMs);
+        stored(hashsum);
+      });
       return;
     }
     const draft = await this.#drafts.create(this.#group, draftName(place.position));
-    try {
-      for await (const chunk of member.body) {
-        // given to the disk first: it writes while we hash
-        const written = draft.write(chunk);
-        hasher.update(chunk);
-        await written;
-      }
-    } catch (error) {
-      await draft.discard();
-      throw error;
-    }
-    this.#run(draft.finish(member.mtimeMs).then(stored));
+    const hashsum = await writeLarge(draft, member, hashtype);
+    this.#run(0, async () => {
+      await draft.finish(member.mtimeMs);
+      stored(hashsum);
+    });
   }
 
-  /** @returns the files that got safely to disk since the last call, in no particular order */
+  /** @returns the files that were written since the last call, in no particular order; they are safe after {@link finish} */
   takeStored(): NewMember[] {
     const stored = this.#stored;
     this.#stored = [];
@@ -69,15 +76,16 @@ export class DraftWriter {
     return this.#stored.length;
   }
 
-  /** Waits until all files are on disk. @throws what one of them threw */
+  /** Makes all files durable that were taken. @throws what one of them threw */
   async finish(): Promise<void> {
     await this.settle();
     this.#throwIfFailed();
+    if (this.#any) await this.#drafts.sync(this.#group);
   }
 
   /** Waits until nothing is written any more, whether it went well or not. */
   async settle(): Promise<void> {
-    await Promise.all(this.#running);
+    while (this.#running > 0) await this.#oneEnds();
   }
 
   async #writeSmall(position: number, chunks: readonly Uint8Array[], mtimeMs: number): Promise<void> {
@@ -91,17 +99,47 @@ export class DraftWriter {
     await draft.finish(mtimeMs);
   }
 
-  #run(work: Promise<void>): void {
-    const running: Promise<void> = work
+  /** @param bytes that are in memory while the work goes on */
+  #run(bytes: number, work: () => Promise<void>): void {
+    this.#running += 1;
+    this.#held += bytes;
+    void work()
       .catch((error: unknown) => {
         this.#failure ??= { error };
       })
-      .finally(() => this.#running.delete(running));
-    this.#running.add(running);
+      .finally(() => {
+        this.#running -= 1;
+        this.#held -= bytes;
+        this.#ended?.();
+      });
+  }
+
+  /** Only one may wait at a time: whoever feeds the writer does. */
+  #oneEnds(): Promise<void> {
+    return new Promise((resolve) => (this.#ended = resolve));
   }
 
   #throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
+  }
+}
+
+/** Writes a file's body, which is hashed in a thread beside. @returns the hash */
+async function writeLarge(draft: Draft, { body }: TarMember, hashtype: HashType): Promise<string> {
+  const hashes = new ThreadHashes([hashtype]);
+  try {
+    for await (const chunk of body) await Promise.all([draft.write(chunk), hashes.update(chunk)]);
+  } catch (error) {
+    hashes.discard();
+    await draft.discard();
+    throw error;
+  }
+  try {
+    const [hashsum = ''] = await hashes.digest();
+    return hashsum;
+  } catch (error) {
+    await draft.discard();
+    throw error;
   }
 }
 

@@ -103,6 +103,8 @@ class Receiver {
   #position = 0;
   #bytes = 0;
   #faulty: NewMember[] = [];
+  /** the members that are being put on record */
+  #recorded: Promise<void> = Promise.resolve();
 
   constructor(parts: IngestParts, claim: Claim) {
     this.#parts = parts;
@@ -117,13 +119,19 @@ class Receiver {
       for await (const member of readTar(body)) {
         signal.throwIfAborted();
         await this.#takeMember(member);
-        if (this.#writer.storedCount + this.#faulty.length >= BATCH) await this.#record();
+        if (this.#writer.storedCount + this.#faulty.length < BATCH) continue;
+        // more comes in meanwhile
+        await this.#recorded;
+        this.#recorded = this.#record();
+        this.#recorded.catch(() => undefined);
       }
       await this.#writer.finish();
+      await this.#recorded;
       await this.#record();
       return { members: this.#position, bytes: this.#bytes };
     } finally {
       await this.#writer.settle();
+      await this.#recorded.catch(() => undefined);
     }
   }
 
@@ -177,6 +185,9 @@ class Receiver {
   async #record(): Promise<void> {
     const members = [...this.#writer.takeStored(), ...this.#faulty];
     this.#faulty = [];
-    if (members.length > 0) await this.#parts.store.addMembers(this.#claim.jobId, this.#claim.runId, members);
+    const { jobId, runId } = this.#claim;
+    for (let start = 0; start < members.length; start += BATCH) {
+      await this.#parts.store.addMembers(jobId, runId, members.slice(start, start + BATCH));
+    }
   }
 }

@@ -2,7 +2,7 @@ import { parseArchiveId } from '../lib/archive-id.js';
 import type { Checksum } from '../lib/checksum.js';
 import { hashReader, parseHashType } from '../lib/digest.js';
 import { PacificaError } from '../lib/errors.js';
-import type { IngestJob, IngestMember } from '../storage/database/ingest-jobs.js';
+import { BATCH, type IngestJob, type IngestMember } from '../storage/database/ingest-jobs.js';
 import { checkFiles } from './check-files.js';
 import type { Claim } from './claim.js';
 import { draftName } from './draft-writer.js';
@@ -12,8 +12,8 @@ import { Meter } from './meter.js';
 import { groupOf, type IngestParts } from './parts.js';
 import type { Problems } from './problems.js';
 
-/** files that are published at a time */
-const PARALLEL = 16;
+/** files that are published at a time: their records share a transaction, their names a sync of the folder */
+const PARALLEL = BATCH;
 /** percent of the task when the files are checked */
 const CHECKED = 50;
 

@@ -125,9 +125,13 @@ export interface Sweeping {
 export interface Draft {
   /** name of the draft, unique in its group; to be kept by the caller to find it again */
   readonly name: string;
-  /** Appends. The buffer may be reused when it resolves. */
+  /** Appends. The chunk must not be changed afterwards. Resolves when there is room for more. */
   write(chunk: Uint8Array): Promise<void>;
-  /** Makes what was written durable (mode, mtime, fsync). @param mtimeMs modification time to keep */
+  /**
+   * Makes what was written durable (mode, mtime, fsync); that the draft is found after a power cut takes
+   * {@link Drafts.sync}, too.
+   * @param mtimeMs modification time to keep
+   */
   finish(mtimeMs: number): Promise<void>;
   /** Removes it. */
   discard(): Promise<void>;
@@ -137,6 +141,8 @@ export interface Draft {
 export interface Drafts {
   /** Starts a draft. `group` is letters, digits, `-`. A draft of the same name that was never finished is replaced. */
   create(group: string, name: string): Promise<Draft>;
+  /** Makes durable that the drafts are there which were finished so far: once for many of them. */
+  sync(group: string): Promise<void>;
   /** Opens a finished draft for reading. `not-found` when there is none. */
   open(group: string, name: string): Promise<StoredFile>;
   /**

@@ -1,7 +1,8 @@
-import { rename, stat } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import type { BigIntStats } from 'node:fs';
 import type { ArchiveId } from '../../../lib/archive-id.js';
 import { PacificaError } from '../../../lib/errors.js';
+import { statPath } from '../../../lib/file-calls.js';
 import type { Draft, Drafts, StoredFile } from '../backend.js';
 import type { DraftFolder } from './draft-folder.js';
 import type { Layout } from './layout.js';
@@ -29,6 +30,10 @@ export class PosixDrafts implements Drafts {
     return this.#drafts.create(group, name);
   }
 
+  sync(group: string): Promise<void> {
+    return this.#drafts.sync(group);
+  }
+
   open(group: string, name: string): Promise<StoredFile> {
     return this.#drafts.open(group, name);
   }
@@ -37,13 +42,16 @@ export class PosixDrafts implements Drafts {
     const path = this.#layout.path(id);
     const draft = this.#drafts.path(group, name);
     try {
-      const stats = await look(draft);
-      if (stats === undefined) throw noDraft(group, name);
-      if (!(await this.#names.link(draft, path)) && !isSame(stats, await look(path))) {
-        throw new PacificaError('exists', `file ${id} is in the archive already`);
+      if (!(await this.#names.link(draft, path))) {
+        const stats = await look(draft);
+        if (stats === undefined) throw noDraft(group, name);
+        if (!isSame(stats, await look(path))) {
+          throw new PacificaError('exists', `file ${id} is in the archive already`);
+        }
       }
       await this.#names.sync(path);
     } catch (error) {
+      if (isMissing(error) && (await look(draft)) === undefined) throw noDraft(group, name);
       throw storageError(error, `can not publish draft ${group}/${name} as file ${id}`);
     }
   }
@@ -80,7 +88,7 @@ function noDraft(group: string, name: string): PacificaError {
 
 async function look(path: string): Promise<BigIntStats | undefined> {
   try {
-    return await stat(path, { bigint: true });
+    return await statPath(path);
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
