@@ -42,12 +42,19 @@ export function normalizeTime(value: unknown): string | undefined {
   if (typeof value === 'number') return fromMs(value * 1000, undefined);
   if (typeof value !== 'string') return undefined;
   const text = value.trim();
+  // most are in the form already
+  if (text.length === 19 && text.charAt(10) === 'T' && isCanonical(text)) return text;
   const iso = ISO.exec(text);
   if (iso !== null) return fromIso(iso);
   const zoned = WITH_ZONE.exec(text);
   if (zoned === null) return fromMs(parseHttpDate(text), undefined);
   const ms = parseHttpDate(`${zoned[1] ?? ''} ${zoned[3] ?? ''}`);
   return fromMs(ms === undefined ? undefined : ms - offset(zoned[2]), undefined);
+}
+
+function isCanonical(text: string): boolean {
+  const ms = Date.parse(`${text}Z`);
+  return ms >= FIRST && ms < LAST && formatTime(ms) === text;
 }
 
 function fromIso([, day = '', clock = '00:00', seconds = '00', fraction, zone]: RegExpExecArray): string | undefined {

@@ -266,11 +266,24 @@ export class TransactionTables {
     }
     await this.#database.write(async (transaction) => {
       await this.#requireMine(mine, transaction);
-      const options = { ignoreDuplicates: true, transaction };
-      for (const rows of inBatches(files)) await this.#files.bulkCreate(rows, options);
-      for (const rows of inBatches(keyValues)) await this.#keyValues.bulkCreate(rows, options);
-      for (const rows of inBatches(fileKeyValues)) await this.#fileKeyValues.bulkCreate(rows, options);
+      for (const rows of inBatches(files)) await this.#insertRows(this.#files, rows, transaction);
+      for (const rows of inBatches(keyValues)) await this.#insertRows(this.#keyValues, rows, transaction);
+      for (const rows of inBatches(fileKeyValues)) await this.#insertRows(this.#fileKeyValues, rows, transaction);
     });
+  }
+
+  /** Inserts rows of a table; those that are there already stay. One list is bound instead of a value a column. */
+  async #insertRows(model: ModelStatic<Model>, rows: readonly object[], transaction: Transaction): Promise<void> {
+    const { tableName } = model;
+    const columns = Object.keys(model.getAttributes());
+    const source =
+      this.#database.dialect === 'sqlite'
+        ? `SELECT ${columns.map((column) => `value ->> '${column}'`).join(', ')} FROM json_each($rows) WHERE TRUE`
+        : `SELECT ${columns.join(', ')} FROM json_populate_recordset(NULL::${tableName}, CAST($rows AS json))`;
+    await this.#database.sequelize.query(
+      `INSERT INTO ${tableName} (${columns.join(', ')}) ${source} ON CONFLICT DO NOTHING`,
+      { bind: { rows: jsonOf(rows) }, transaction },
+    );
   }
 
   /** Somebody else may have taken the id over since the last batch. Holds the row until the transaction ends. */
@@ -426,6 +439,15 @@ export class TransactionTables {
 
 function* inBatches<T>(items: readonly T[]): Generator<T[]> {
   for (let start = 0; start < items.length; start += BATCH) yield items.slice(start, start + BATCH);
+}
+
+/** @returns JSON of well-formed Unicode: half of a surrogate pair, which no database stores, becomes U+FFFD */
+function jsonOf(rows: readonly object[]): string {
+  const json = JSON.stringify(rows);
+  if (!json.includes('\\ud')) return json;
+  return JSON.stringify(rows, (_, value: unknown) =>
+    typeof value === 'string' ? Buffer.from(value).toString() : value,
+  );
 }
 
 const COMPLETED = literal(
