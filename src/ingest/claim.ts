@@ -57,9 +57,12 @@ export class Claim {
     this.#timer = setInterval(() => void this.#tick(), TICK).unref();
   }
 
-  /** Begins a task, or ends it (percent 100). What a wait was for is forgotten. */
+  /**
+   * Begins a task, or ends it (percent 100). What a wait was for is forgotten. A power cut may lose it: where the work
+   * goes on after one is told by what {@link update} wrote.
+   */
   async task(task: Task, taskPercent = 0): Promise<void> {
-    await this.update({ task, taskPercent, exception: '' });
+    await this.#change({ task, taskPercent, exception: '' }, false);
   }
 
   /** Tells how far the task is, 0 to 100. It is written within a second. */
@@ -74,10 +77,14 @@ export class Claim {
 
   /** Writes changes now. @throws PacificaError `aborted` when the job is no longer ours */
   async update(changes: JobChanges): Promise<void> {
+    await this.#change(changes, true);
+  }
+
+  async #change(changes: JobChanges, durable: boolean): Promise<void> {
     this.#percent = undefined;
     this.#task = changes.task ?? this.#task;
     const further = changes.taskPercent !== undefined && this.#isFurther(changes.taskPercent);
-    await this.#write(() => this.#store.update(this.jobId, this.runId, changes, further));
+    await this.#write(() => this.#store.update(this.jobId, this.runId, changes, { further, durable }));
   }
 
   /** Writes the last changes and lets go of the job. */

@@ -312,10 +312,19 @@ export class IngestJobs {
     return (await this.#change({ id }, values)).length > 0;
   }
 
-  /** Changes a job that this run holds. @param further whether it got further than ever before */
-  async update(id: number, runId: string, changes: JobChanges, further = false): Promise<void> {
+  /**
+   * Changes a job that this run holds.
+   * @param options.further whether it got further than ever before
+   * @param options.durable false: a power cut may lose it
+   */
+  async update(
+    id: number,
+    runId: string,
+    changes: JobChanges,
+    { further = false, durable = true }: { further?: boolean; durable?: boolean } = {},
+  ): Promise<void> {
     const now = Date.now();
-    await this.#keep(id, runId, { ...changes, updated: now, beat: now, ...(further && { progressed: now }) });
+    await this.#keep(id, runId, { ...changes, updated: now, beat: now, ...(further && { progressed: now }) }, durable);
   }
 
   /**
