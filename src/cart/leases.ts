@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { Mutex } from '../lib/mutex.js';
+import { processMark } from '../lib/process-mark.js';
 import type { CartTables } from '../storage/database/carts.js';
 
-/** ms that a lease lasts when the process that holds it dies */
+/** ms that a lease lasts when the machine that its process runs on dies */
 const LIFETIME = 60_000;
 
 interface Held {
@@ -21,7 +22,7 @@ interface Held {
 export class Leases {
   readonly #tables: CartTables;
   readonly #log: Logger;
-  readonly #owner = randomUUID();
+  readonly #owner = `${processMark()}/${randomUUID()}`;
   readonly #held = new Map<number, Held>();
   #timer: NodeJS.Timeout | undefined;
 

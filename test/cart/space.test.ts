@@ -4,8 +4,11 @@ import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { QueryTypes } from 'sequelize';
 import { afterEach, describe, expect, it } from 'vitest';
+import { isDead, processMark } from '../../src/lib/process-mark.js';
 import { type CartSite, type SiteOptions, startCartSite } from '../support/cart.js';
+import { runChild } from '../support/children/run.js';
 import { FarArchive } from '../support/far-archive.js';
 import { until } from '../support/until.js';
 
@@ -256,7 +259,45 @@ describe('a download under way', () => {
     expect(readdirSync(site.volume)).toEqual(['cartuids']);
   });
 
-  it('of a process that died is over after a minute', async () => {
+  it('of a process of this machine that died is over at once', async () => {
+    site = await startCartSite();
+    const files = site.lay(1, 100);
+    await site.post('left', files);
+    expect(await site.end('left')).toBe('ready');
+    const cart = await site.service.find('left');
+    if (cart === undefined) throw new Error('no cart');
+    const dead = (await runChild('process-mark')).trim();
+    const until = Date.now() + 60_000;
+    expect(await site.tables.lease(cart.id, `${dead}/1`, until)).toBe(true);
+    // one that runs, and one of another machine
+    expect(await site.tables.lease(cart.id, `${processMark()}/1`, until)).toBe(true);
+    expect(await site.tables.isLeased(cart.id)).toBe(true);
+    await site.tables.release(cart.id, `${processMark()}/1`);
+    expect(await site.tables.lease(cart.id, '0123456789ab.1.1/1', until)).toBe(true);
+    expect(await site.tables.isLeased(cart.id)).toBe(true);
+    await site.tables.release(cart.id, '0123456789ab.1.1/1');
+    await site.service.remove('left');
+    expect(existsSync(join(site.volume, String(cart.id)))).toBe(false);
+  });
+
+  it('of this process holds the cart while it downloads', async () => {
+    site = await startCartSite();
+    await site.post('held', site.lay(1, 100));
+    expect(await site.end('held')).toBe('ready');
+    const cart = await site.service.find('held');
+    if (cart === undefined) throw new Error('no cart');
+    const download = await site.service.download(cart, undefined);
+    expect(await site.another().service.purge(-1000).next()).toMatchObject({ done: true });
+    // another process can tell whether this one runs
+    const [lease] = await site.database.sequelize.query<{ owner: string }>('SELECT owner FROM pacifica_cart_lease', {
+      type: QueryTypes.SELECT,
+    });
+    expect(isDead(lease?.owner.split('/')[0] ?? '')).toBe(false);
+    await download?.close();
+    expect(await site.another().service.purge(-1000).next()).toMatchObject({ value: { uid: 'held' } });
+  });
+
+  it('of another machine that died is over after a minute', async () => {
     site = await startCartSite();
     const files = site.lay(1, 100);
     await site.post('left', files);

@@ -265,29 +265,37 @@ describe('crashes', () => {
     expect(readFileSync(join(site.volume, String(id), 'lost/f/1'))).toEqual(Buffer.alloc(100, '1001'));
   });
 
-  it('a worker that was believed dead and comes back changes nothing', async () => {
-    await startFar();
-    const [file] = site.lay(1, 100, 1000);
-    site.queue.paused = true;
-    await site.post('zombie', [{ ...file }]);
-    const id = site.queue.noted[0] ?? '';
-    let wake: () => void = () => undefined;
-    const asleep = new Promise<void>((resolve) => (wake = resolve));
-    far.beforeOpen = () => asleep;
-    const zombie = site.service.handler(id, { attempt: 1, signal: new AbortController().signal });
-    await until('the first run is under way', () => far.opened.length === 1);
+  it.each(['with the file', 'with a failure'])(
+    'a worker that was believed dead and comes back %s changes nothing',
+    async (how) => {
+      await startFar();
+      const [file] = site.lay(1, 100, 1000);
+      site.queue.paused = true;
+      await site.post('zombie', [{ ...file }]);
+      const id = site.queue.noted[0] ?? '';
+      let wake: () => void = () => undefined;
+      const asleep = new Promise<void>((resolve, reject) => {
+        wake =
+          how === 'with the file' ? resolve : () => reject(new PacificaError('not-found', 'there is no such file'));
+      });
+      far.beforeOpen = () => asleep;
+      const zombie = site.service.handler(id, { attempt: 1, signal: new AbortController().signal });
+      await until('the first run is under way', () => far.opened.length === 1);
 
-    far.beforeOpen = () => undefined;
-    const { service } = site.another();
-    await service.handler(id, { attempt: 2, signal: new AbortController().signal });
-    const cart = await site.service.find('zombie');
-    expect(cart?.status).toBe('ready');
+      far.beforeOpen = () => undefined;
+      const { service } = site.another();
+      await service.handler(id, { attempt: 2, signal: new AbortController().signal });
+      const cart = await site.service.find('zombie');
+      expect(cart?.status).toBe('ready');
+      const files = await site.tables.files(Number(id), 0, 10);
 
-    wake();
-    await zombie;
-    expect(await site.service.find('zombie')).toEqual(cart);
-    expect(readFileSync(join(site.volume, 'cartuids/zombie/f/0'))).toEqual(Buffer.alloc(100, '1000'));
-  });
+      wake();
+      await zombie;
+      expect(await site.service.find('zombie')).toEqual(cart);
+      expect(await site.tables.files(Number(id), 0, 10)).toEqual(files);
+      expect(readFileSync(join(site.volume, 'cartuids/zombie/f/0'))).toEqual(Buffer.alloc(100, '1000'));
+    },
+  );
 
   it('an unfinished cart without a job is queued by the next process', async () => {
     await start();

@@ -281,3 +281,27 @@ it('a bar shows how far a cart is that is waited for', async () => {
   expect(screen).toMatch(/cart many is staging \[[=-]+\] (57|71|85)%/);
   expect(screen).toMatch(/Status: +ready\r\nFiles: +7 of 7/);
 });
+
+it('a list beyond [cartd] body_limit is refused by the daemon, announced or not, and leaves nothing', async () => {
+  const folder = join(home, 'limited');
+  const limited = await startServe(folder, { PACIFICA_CARTD_BODY_LIMIT: '2000' });
+  mkdirSync(join(folder, 'archive'), { recursive: true });
+  writeFileSync(join(folder, 'archive', '1'), 'one', { mode: 0o444 });
+  const file = { id: '1', path: 'one', hashtype: 'sha1', hashsum: sha1(Buffer.from('one')) };
+  const request = (padding: number): string => JSON.stringify({ fileids: [file], note: 'x'.repeat(padding) });
+  // a stream goes without a length
+  const post = (uid: string, body: RequestInit['body']): Promise<Response> =>
+    fetch(`${limited.urls.cart}/${uid}`, { method: 'POST', body, duplex: 'half' });
+  for (const [uid, body] of [
+    ['announced', request(2000)],
+    ['chunked', new Blob([request(2000)]).stream()],
+  ] as const) {
+    const answer = await post(uid, body);
+    expect(answer.status).toBe(413);
+    expect(await answer.text()).toContain('larger than');
+    expect((await fetch(`${limited.urls.cart}/${uid}`, { method: 'HEAD' })).status).toBe(404);
+  }
+  expect((await post('fits', request(1000))).status).toBe(201);
+  expect(await cartEnd(limited, 'fits')).toBe('ready');
+  await limited.stop();
+});

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -503,20 +504,23 @@ describe('status and manifest', () => {
     expect(status.message.length).toBeLessThanOrEqual(1024);
   });
 
-  it('the manifest satisfies sha1sum -c, odd names too', async () => {
+  it.each(['sha1', 'md5', 'sha256', 'sha512'])('the manifest satisfies %ssum -c, odd names too', async (hashtype) => {
     const files = ['plain', 'with blank', 'back\\slash', 'new\nline', '*star', 'sub/Größe', 'cr\rinside'];
+    const hashsum = createHash(hashtype).update('hello').digest('hex');
     await site.post(
       'manifest',
-      files.map((path) => ({ ...hello, path })),
+      files.map((path) => ({ id: hello.id, path, hashtype, hashsum })),
     );
     expect(await site.end('manifest')).toBe('ready');
-    const out = join(site.folder, 'manifest');
+    const out = join(site.folder, hashtype);
     mkdirSync(out);
     await run('sh', ['-c', `curl -sSf '${url}/manifest?filename=m.tar' | tar x`], out);
     const manifest = await curl([`${url}/manifest/manifest`]);
-    writeFileSync(join(out, 'm', 'SHA1'), manifest.body);
-    const checked = await run('sha1sum', ['--strict', '-c', 'SHA1'], join(out, 'm'));
+    writeFileSync(join(out, 'm', 'SUMS'), manifest.body);
+    const checked = await run(`${hashtype}sum`, ['--strict', '-c', 'SUMS'], join(out, 'm'));
     expect(checked.match(/: OK$/gm)).toHaveLength(files.length);
+    writeFileSync(join(out, 'm', 'plain'), 'other');
+    await expect(run(`${hashtype}sum`, ['--strict', '-c', 'SUMS'], join(out, 'm'))).rejects.toThrow();
   });
 
   it('the manifest of a cart that is not ready is answered as its tar', async () => {

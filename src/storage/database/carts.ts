@@ -1,5 +1,6 @@
 import { type ModelStatic, Op, QueryTypes, type Transaction, type WhereOptions } from 'sequelize';
 import { PacificaError } from '../../lib/errors.js';
+import { isDead } from '../../lib/process-mark.js';
 import {
   type Cart,
   type CartChanges,
@@ -535,7 +536,9 @@ export class CartTables {
   }
 
   /**
-   * Notes that `owner` downloads a ready cart, until a time (ms since 1970) unless it is renewed.
+   * Notes that `owner` downloads a ready cart, until a time (ms since 1970) unless it is renewed, or until its process
+   * ends, as far as that can be seen from here.
+   * @param owner begins with the mark of its process (`lib/process-mark.ts`) and `/`
    * @returns false when the cart is not ready or deleted
    */
   async lease(id: number, owner: string, until: number): Promise<boolean> {
@@ -565,8 +568,8 @@ export class CartTables {
 
   async #liveLeases(transaction?: Transaction, cartId?: number): Promise<number[]> {
     const where = { until: { [Op.gt]: Date.now() }, ...(cartId === undefined ? {} : { cartId }) };
-    const rows = await this.#leases.findAll({ attributes: ['cartId'], where, raw: true, transaction });
-    return rows.map(({ cartId }) => cartId);
+    const rows = await this.#leases.findAll({ attributes: ['cartId', 'owner'], where, raw: true, transaction });
+    return rows.flatMap(({ cartId, owner }) => (isDead(owner.split('/', 1)[0] ?? '') === true ? [] : [cartId]));
   }
 
   async #idsOf(where: WhereOptions<CartRow>, transaction: Transaction): Promise<number[]> {
