@@ -93,17 +93,19 @@ export class SqliteWriter {
     const committed: (() => void)[] = [];
     try {
       const connection = await this.#connection(kind);
-      await execute(connection, 'BEGIN IMMEDIATE');
+      await execute(connection, 'BEGIN IMMEDIATE; SAVEPOINT work');
       // those who come meanwhile are taken along
       while (performance.now() < end || group.length === 0) {
         const work = this.#waiting[0];
         if (work === undefined || (work.durable && kind === 'quick')) break;
         this.#waiting.shift();
         group.push(work);
+        if (group.length > 1) await execute(connection, 'RELEASE work; SAVEPOINT work');
         const done = await this.#runOne(work, connection);
         if (done !== undefined) committed.push(done);
       }
-      await execute(connection, 'COMMIT');
+      // releasing fails when SQLite gave the whole transaction up meanwhile, as it may on a full disk: its savepoint is gone
+      await execute(connection, 'RELEASE work; COMMIT');
       for (const done of committed) done();
     } catch (error) {
       // nobody knows what state its transaction is in: closing it takes back what is not committed
@@ -119,16 +121,12 @@ export class SqliteWriter {
    */
   async #runOne(work: Work, connection: sqlite3.Database): Promise<(() => void) | undefined> {
     const transaction = Object.assign(new Transaction(this.#sequelize, {}), { connection });
-    await execute(connection, 'SAVEPOINT work');
     try {
       // a statement that the work did not wait for is refused afterwards
       return await work.run(transaction).finally(() => Object.assign(transaction, { finished: 'commit' }));
     } catch (error) {
       await execute(connection, 'ROLLBACK TO work').finally(() => work.fail(error));
       return undefined;
-    } finally {
-      // fails when SQLite gave the whole transaction up meanwhile, as it may on a full disk: the savepoint is gone then
-      await execute(connection, 'RELEASE work');
     }
   }
 
@@ -161,7 +159,7 @@ export class SqliteWriter {
   }
 }
 
-/** Runs a statement when all that the connection was given before is done. */
+/** Runs statements when all that the connection was given before is done; none after the first that fails. */
 function execute(connection: sqlite3.Database, sql: string): Promise<void> {
   return new Promise((resolve, reject) => {
     connection.exec(sql, (error) => (error === null ? resolve() : reject(error)));
