@@ -59,6 +59,23 @@ describe('bringing files', () => {
     expect(tar.includes(Buffer.alloc(1000, '1000'))).toBe(true);
   });
 
+  it('keeps room free for what it copies although others are linked', async () => {
+    await start();
+    const [linked, led] = site.lay(2, 100);
+    await site.post('other', [{ ...linked }]);
+    expect(await site.end('other')).toBe('ready');
+    // as if all of the volume were promised to it
+    await site.database.writeStatement("UPDATE pacifica_cart SET reserved = $all WHERE uid = 'other'", { all: 2 ** 52 });
+    const path = join(site.folder, 'archive', led?.id ?? '');
+    renameSync(path, `${path}-elsewhere`);
+    symlinkSync(`${path}-elsewhere`, path);
+    await site.post('mixed', [{ ...linked }, { ...led }]);
+    expect(await site.end('mixed')).toBe('error');
+    expect((await site.service.find('mixed'))?.message).toBe('No Space Available');
+    await site.post('linked', [{ ...linked }]);
+    expect(await site.end('linked')).toBe('ready');
+  });
+
   it('copies when it is told to, with time, mode and an inode of its own', async () => {
     await start({ settings: { copy: 'always' } });
     const [file] = site.lay(1, 1000, 1000);
