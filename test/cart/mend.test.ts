@@ -1,4 +1,4 @@
-import { chmodSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
@@ -77,4 +77,14 @@ it('makes a damaged bundle again, to the byte', async () => {
     expect(opened()).toHaveLength(5);
     expect((await tar('bundle')).bytes.equals(before.bytes)).toBe(true);
   }
+});
+
+it('takes a damaged bundle away at once: a run that ends before the new one is written must not find it', async () => {
+  await site.post('bundle', site.lay(2, 3000, 100), { bundle: true });
+  expect(await site.end('bundle')).toBe('ready');
+  const path = join(site.volume, String((await cart('bundle')).id), 'bundle.tar');
+  writeFileSync(path, 'damaged');
+  site.queue.paused = true;
+  expect(await site.service.mend(await cart('bundle'))).toBe(2);
+  expect(existsSync(path)).toBe(false);
 });
