@@ -1,5 +1,9 @@
 import type { Entry, Reading } from '../config/load.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
+import { maskSecrets } from '../lib/mask-secrets.js';
+
+/** ms that a MongoDB gets to answer */
+const MONGO_PATIENCE = 5000;
 
 /** What came out when one thing was looked at. */
 export interface Finding {
@@ -55,4 +59,42 @@ export async function askServices(reading: Reading, signal: AbortSignal): Promis
       }
     }),
   );
+}
+
+/** Asks a database that runs on its own. The file of SQLite is none: it is made when it is needed. */
+export async function askDatabase(url: string): Promise<Finding | undefined> {
+  return url.startsWith('sqlite:') ? undefined : knock('database.url', url);
+}
+
+/** Asks a server that jobs are queued on. Opening the queue itself would make its tables. */
+export async function askQueue(url: string): Promise<Finding | undefined> {
+  return url === '' ? undefined : knock('jobs.url', url);
+}
+
+/** @returns what is wrong, if anything */
+async function knock(check: string, url: string): Promise<Finding | undefined> {
+  try {
+    if (url.startsWith('mongodb')) await pingMongo(url);
+    else {
+      const { Database } = await import('../storage/database/database.js');
+      await (await Database.open(url)).close();
+    }
+    return undefined;
+  } catch (error) {
+    return { check, ok: false, message: messageOf(error), remedy: 'start it, or correct its URL', error };
+  }
+}
+
+async function pingMongo(url: string): Promise<void> {
+  const { MongoClient } = await import('mongodb');
+  const client = new MongoClient(url, { serverSelectionTimeoutMS: MONGO_PATIENCE });
+  try {
+    await client.db().command({ ping: 1 });
+  } catch (error) {
+    throw new PacificaError('unavailable', `can not reach MongoDB at ${maskSecrets(url)}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  } finally {
+    await client.close();
+  }
 }

@@ -110,6 +110,20 @@ export function databaseUrl(): Kind<string> {
   };
 }
 
+/** URL of a server that jobs are queued on; empty is the database. */
+export function queueUrl(): Kind<string> {
+  return {
+    name: 'postgres:// or mongodb:// URL',
+    parse(value) {
+      if (value === '' || /^(postgres(ql)?|mongodb(\+srv)?):\/\/./.test(value)) return value;
+      throw new PacificaError('invalid', `jobs can not be queued on ${value.split('://')[0] ?? ''}://`, {
+        hint: 'use postgres://user:password@host/name or mongodb://host/name, or leave it empty for the database',
+      });
+    },
+    format: (value) => value,
+  };
+}
+
 export function number(min = -Infinity, max = Infinity): Kind<number> {
   const name = `number${bounds(min, max)}`;
   return {

@@ -1,6 +1,19 @@
 import { parseSize } from '../lib/sizes.js';
 import { fromPeewee, storageOfEnvironment } from './originals.js';
-import { databaseUrl, flag, integer, oneOf, seconds, setting, size, text, url, urlPath, window } from './setting.js';
+import {
+  databaseUrl,
+  flag,
+  integer,
+  oneOf,
+  queueUrl,
+  seconds,
+  setting,
+  size,
+  text,
+  url,
+  urlPath,
+  window,
+} from './setting.js';
 
 /**
  * Every setting, declared once. INI key, environment name (`PACIFICA_<SECTION>_<KEY>`), validation, default,
@@ -203,7 +216,7 @@ export const settings = {
     ),
   },
   jobs: {
-    url: setting(text(), '', 'Where jobs are queued: postgres://... or mongodb://... Empty: the database.', {
+    url: setting(queueUrl(), '', 'Where jobs are queued: postgres://... or mongodb://... Empty: the database.', {
       secret: true,
     }),
     lock_lifetime: setting(seconds(1), 10, 'Seconds after which the jobs of a worker that died are taken over.'),

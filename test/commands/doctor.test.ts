@@ -2,8 +2,10 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Database } from '../../src/storage/database/database.js';
 import { pacifica } from '../support/cli.js';
+import { startPostgres } from '../support/postgres.js';
 import { startServe } from '../support/serve.js';
 import { startServer } from '../support/server.js';
 
@@ -12,6 +14,9 @@ beforeEach(() => {
   dir = mkdtempSync(join(tmpdir(), 'pacifica-doctor-'));
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+const postgres = await startPostgres();
+afterAll(() => postgres?.stop());
 
 interface Told {
   check: string;
@@ -81,6 +86,18 @@ describe('doctor', () => {
     expect(JSON.stringify(told)).not.toContain('hidden');
   });
 
+  it.skipIf(postgres === undefined)('makes nothing in a PostgreSQL', async () => {
+    const url = (await postgres?.createDatabase()) ?? '';
+    const env = { PACIFICA_DATABASE_URL: url };
+    expect((await pacifica(['db', 'sync'], { env })).code).toBe(0);
+    const database = await Database.open(url);
+    const before = await database.tables();
+    const { told } = await doctor({ ...env, PACIFICA_JOBS_URL: url });
+    expect(find(told, 'jobs')).toMatchObject({ ok: true, message: 'the queue answers' });
+    expect(await database.tables()).toEqual(before);
+    await database.close();
+  });
+
   it('sees a clock that is off', async () => {
     const server = createServer((_req, res) => {
       res.sendDate = false;
@@ -121,10 +138,13 @@ describe('config check', () => {
   });
 
   it('names all mistakes at once: 2', async () => {
-    const { code, text } = await check('[serve]\nhsot = x\ncart_port = many\n[cartd]\nlru_purge = perhaps\n');
+    const { code, text } = await check(
+      '[serve]\nhsot = x\ncart_port = many\n[cartd]\nlru_purge = perhaps\n[jobs]\nurl = redis://h\n',
+    );
     expect(code).toBe(2);
     expect(text()).toMatch(/^bad value .*line 3, \[serve\] cart_port: "many" is not valid here/m);
     expect(text()).toMatch(/^bad value .*line 5, \[cartd\] lru_purge: "perhaps" is not valid here/m);
+    expect(text()).toMatch(/^bad value .*line 7, \[jobs\] url: jobs can not be queued on redis:\/\/: use postgres/m);
     expect(text()).toMatch(/^unknown .*line 2, \[serve\] hsot: there is no such setting: did you mean host\?/m);
   });
 
@@ -132,6 +152,7 @@ describe('config check', () => {
     const server = await startServer((_req, res) => res.end('{}'));
     const ini = `[uniqueid]\nurl = ${server.url}\n[metadata]\nurl = http://127.0.0.1:1\n[database]\nurl = postgres://me:hidden@127.0.0.1:1/d\n`;
     const away = await check(ini);
+    const queue = await check('', { PACIFICA_JOBS_URL: 'postgres://127.0.0.1:1/jobs' });
     const both = await check(`${ini}[serve]\nhsot = x\n`);
     await server.close();
     expect(away.code).toBe(5);
@@ -139,6 +160,8 @@ describe('config check', () => {
       /^unreachable .*metadata.url: can not reach metadata.url at http:\/\/127.0.0.1:1: connection refused/m,
     );
     expect(away.text()).toMatch(/^unreachable .*database.url: can not open the database postgres:\/\/me:\*\*\*@127/m);
+    expect(queue.code).toBe(5);
+    expect(queue.text()).toMatch(/^unreachable .*jobs.url: can not open the database postgres:\/\/127.0.0.1:1\/jobs/m);
     expect(away.text()).not.toContain('uniqueid');
     expect(away.text()).not.toContain('hidden');
     expect(both.code).toBe(1);

@@ -460,6 +460,13 @@ describe('the command line', () => {
     [['archive', 'pt', 'f', '--id', '1'], /^Error: .*"archive pt"\n Hint: did you mean "pacifica archive put"\?\n$/],
     [['archvie', 'put'], /^Error: .*"archvie"\n Hint: did you mean "pacifica archive put"\?\n$/],
     [['frobnicate'], /^Error: .*"frobnicate"\n Hint: see pacifica --help\n$/],
+    [['archive', 'nope'], /^Error: .*"archive nope"\n Hint: see pacifica archive --help\n$/],
+    [['jobs', 'list', 'x'], /^Error: unexpected argument: x\n Hint: see pacifica jobs list --help\n$/],
+    [
+      ['doctor', 'http://x:80', 'y'],
+      /^Error: unexpected argument: http:\/\/x:80 y\n Hint: see pacifica doctor --help\n$/,
+    ],
+    [['--json', 'jobs', 'list'], /^Error: --json stands before the command\n Hint: .* COMMAND --json\n$/],
     [['archive', 'move', '5', '/x', 'y'], /^Error: unexpected argument: y\n Hint: .*\n$/],
     [['cart', 'status', 'x', '--cart-url', 'ftp://x'], /^Error: --cart-url: "ftp:\/\/x" is not .*HTTP URL.*\n/],
     [['cart', 'status', 'x', '--config', 'none.ini'], /none\.ini/],

@@ -1,4 +1,4 @@
-import { askServices, failed, type Finding } from '../../cli/checks.js';
+import { askDatabase, askQueue, askServices } from '../../cli/checks.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { exitCodeOfAll } from '../../cli/exit-codes.js';
 import { configurationFlags, dataDirSetting } from '../../cli/serve-flags.js';
@@ -40,27 +40,14 @@ something does not answer, with 1 for both.`);
       if (kind === 'unknown') errors.push(new PacificaError('invalid', message));
     }
     const services = await askServices(reading, this.signal);
-    for (const { ok, check, message, remedy, error } of [
-      ...(await askDatabase(reading.config.database.url)),
-      ...services,
-    ]) {
+    const { database, jobs } = reading.config;
+    const servers = [await askDatabase(database.url), await askQueue(jobs.url)].filter((found) => found !== undefined);
+    for (const { ok, check, message, remedy, error } of [...servers, ...services]) {
       if (ok) continue;
       tell('unreachable', `${check}: ${message}`, remedy);
       errors.push(error);
     }
     if (errors.length > 0) this.exit(exitCodeOfAll(errors));
     if (!flags.json) this.print('No mistakes found.\n');
-  }
-}
-
-/** Asks a database that runs on its own; the file of SQLite is made when it is needed. */
-async function askDatabase(url: string): Promise<Finding[]> {
-  if (url.startsWith('sqlite:')) return [];
-  const { Database } = await import('../../storage/database/database.js');
-  try {
-    await (await Database.open(url)).close();
-    return [];
-  } catch (error) {
-    return [failed('database.url', error, 'start it, or correct its URL')];
   }
 }
