@@ -1,6 +1,5 @@
-import type { Readable } from 'node:stream';
+import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Dispatcher } from 'undici';
 import { backoff } from '../lib/backoff.js';
 import {
   type ErrorCode,
@@ -10,7 +9,7 @@ import {
   type PacificaErrorOptions,
   systemCode,
 } from '../lib/errors.js';
-import { createAgent, request } from './undici.js';
+import { Connections } from './exchange.js';
 
 /** ms until a connection must stand */
 const CONNECT_TIMEOUT = 10_000;
@@ -78,26 +77,25 @@ export class ServiceError extends PacificaError {
  */
 export class HttpClient {
   readonly #service: string;
-  readonly #agent: Dispatcher;
+  readonly #connections = new Connections();
 
   /** @param service its name in messages, with its article: `the archive` */
   constructor(service: string) {
     this.#service = service;
-    this.#agent = createAgent({ connect: { timeout: CONNECT_TIMEOUT }, bodyTimeout: BODY_TIMEOUT });
   }
 
   /** Sends a request. Every status is an answer; see {@link expectStatus} for the ones that are errors. */
   async request(options: HttpRequest): Promise<HttpResponse> {
     const { url, signal } = options;
-    const source = new BodySource(options.body);
+    const source = new BodySource(options.body, options.size);
     const headers: Record<string, string> = { ...options.headers };
     if (options.size !== undefined) headers['content-length'] = String(options.size);
     try {
-      const answer = await request(this.#agent, url, {
+      const answer = await this.#connections.exchange(url, {
         method: options.method,
         headers,
-        // undici takes any async iterable; its types know only of Readable, which is one
-        body: source.body as Readable | Buffer | string | null,
+        body: source.body,
+        connectTimeout: CONNECT_TIMEOUT,
         headersTimeout: options.headersTimeout ?? HEADERS_TIMEOUT,
         signal,
       });
@@ -138,23 +136,26 @@ export class HttpClient {
   }
 
   /** Cuts all connections. */
-  async close(): Promise<void> {
-    await this.#agent.destroy();
+  close(): Promise<void> {
+    this.#connections.close();
+    return Promise.resolve();
   }
 
-  #response(url: string, answer: Dispatcher.ResponseData, signal: AbortSignal | undefined): HttpResponse {
+  #response(url: string, answer: IncomingMessage, signal: AbortSignal | undefined): HttpResponse {
     const broken = (error: unknown): PacificaError => this.#networkError(url, error, signal);
     const where = `${this.#service} at ${url}`;
+    // nobody may read the body
+    answer.on('error', () => undefined);
     async function* chunks(): AsyncGenerator<Uint8Array> {
       try {
-        for await (const chunk of answer.body) yield chunk as Uint8Array;
+        yield* bounded(answer);
       } catch (error) {
         throw broken(error);
       }
     }
     return {
       url,
-      status: answer.statusCode,
+      status: answer.statusCode ?? 0,
       header(name) {
         const value = answer.headers[name.toLowerCase()];
         return Array.isArray(value) ? value.join(', ') : value;
@@ -174,7 +175,8 @@ export class HttpClient {
         }
       },
       async discard() {
-        await answer.body.dump({ limit: ERROR_BODY_LIMIT }).catch(() => undefined);
+        // a short rest is read, so that the connection can be used again
+        await readText(chunks(), ERROR_BODY_LIMIT).catch(() => undefined);
       },
     };
   }
@@ -188,20 +190,17 @@ export class HttpClient {
     }
     const origin = URL.canParse(url) ? new URL(url).origin : url;
     const code = systemCode(error) ?? '';
+    if (this.#connections.closed) {
+      return new PacificaError('aborted', `the connection to ${this.#service} was closed by us`, { cause: error });
+    }
     const hint = 'check that it runs, and its URL in the configuration';
-    if (['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'ETIMEDOUT'].includes(code)) {
+    if (code === 'ETIMEDOUT') {
       return new PacificaError('timeout', `${this.#service} at ${origin} did not answer in time`, {
         hint,
         cause: error,
       });
     }
-    if (code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH') {
-      return new PacificaError('invalid', 'the data has another length than was announced', { cause: error });
-    }
-    if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED') {
-      return new PacificaError('aborted', `the connection to ${this.#service} was closed by us`, { cause: error });
-    }
-    if (code === 'UND_ERR_INVALID_ARG' || code === 'ERR_INVALID_URL') {
+    if (UNSENDABLE.has(code)) {
       return new PacificaError('invalid', `can not send a request to ${url}: ${messageOf(error)}`, { cause: error });
     }
     const text = CONNECT_TEXT[code] ?? messageOf(error);
@@ -212,25 +211,63 @@ export class HttpClient {
   }
 }
 
+/** The bytes of an answer as they come. One whose next piece takes too long is cut; a slow reader has all its time. */
+async function* bounded(answer: IncomingMessage): AsyncGenerator<Uint8Array> {
+  let waiting = true;
+  const timer = setTimeout(() => {
+    if (!waiting) timer.refresh();
+    else answer.destroy(Object.assign(new Error(`no data within ${BODY_TIMEOUT} ms`), { code: 'ETIMEDOUT' }));
+  }, BODY_TIMEOUT);
+  try {
+    for await (const piece of answer) {
+      waiting = false;
+      yield piece as Uint8Array;
+      waiting = true;
+      timer.refresh();
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Remembers what a streamed body's own source threw: it is the caller's error, not the network's. */
 class BodySource {
-  readonly body: Buffer | string | AsyncIterable<Uint8Array> | null;
+  readonly body: Buffer | string | AsyncIterable<Uint8Array> | undefined;
   failure: Error | undefined;
 
-  constructor(body: HttpRequest['body']) {
-    this.body =
-      body === undefined ? null : typeof body === 'string' || Buffer.isBuffer(body) ? body : this.#watched(body);
+  /** @param size bytes that were announced: other ones are the caller's mistake */
+  constructor(body: HttpRequest['body'], size: number | undefined) {
+    const atHand = body === undefined || typeof body === 'string' || Buffer.isBuffer(body);
+    this.body = atHand ? body : this.#watched(body, size);
   }
 
-  async *#watched(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  async *#watched(source: AsyncIterable<Uint8Array>, size: number | undefined): AsyncGenerator<Uint8Array> {
+    let sent = 0;
     try {
-      for await (const chunk of source) yield chunk;
+      for await (const chunk of source) {
+        sent += chunk.length;
+        if (size !== undefined && sent > size) throw otherLength();
+        yield chunk;
+      }
+      if (size !== undefined && sent < size) throw otherLength();
     } catch (error) {
       this.failure = error instanceof Error ? error : new PacificaError('internal', messageOf(error));
       throw error;
     }
   }
 }
+
+function otherLength(): PacificaError {
+  return new PacificaError('invalid', 'the data has another length than was announced');
+}
+
+/** Codes of requests that can not be: characters that no URL or header may have. */
+const UNSENDABLE: ReadonlySet<string> = new Set([
+  'ERR_INVALID_CHAR',
+  'ERR_INVALID_PROTOCOL',
+  'ERR_INVALID_URL',
+  'ERR_UNESCAPED_CHARACTERS',
+]);
 
 /** Codes of a certificate that nobody known to us has signed. */
 const UNTRUSTED = /SELF_SIGNED_CERT|UNABLE_TO_GET_ISSUER_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE/;
@@ -248,7 +285,6 @@ const CONNECT_TEXT: Readonly<Record<string, string>> = {
   ENOTFOUND: 'there is no host of that name',
   EAI_AGAIN: 'the host name can not be looked up now',
   EPIPE: 'the connection was cut',
-  UND_ERR_SOCKET: 'the connection was cut',
 };
 
 function codeOf(status: number): ErrorCode {

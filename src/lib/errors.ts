@@ -56,7 +56,7 @@ export class PacificaError extends Error {
 /** Codes of failures that may pass when the same thing is tried again later. */
 const PASSING: ReadonlySet<ErrorCode> = new Set(['unavailable', 'bad-gateway', 'timeout', 'not-ready']);
 
-/** System errors that may pass (errno names, Node's and undici's codes). */
+/** System errors that may pass (errno names). */
 const PASSING_SYSTEM: ReadonlySet<string> = new Set([
   'EAGAIN',
   'EBUSY',
@@ -71,10 +71,6 @@ const PASSING_SYSTEM: ReadonlySet<string> = new Set([
   'EPIPE',
   'ESTALE',
   'ETIMEDOUT',
-  'UND_ERR_BODY_TIMEOUT',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_HEADERS_TIMEOUT',
-  'UND_ERR_SOCKET',
 ]);
 
 /**
