@@ -10,14 +10,29 @@ import type { CartFolders } from './folders.js';
 /** files a query */
 const BATCH = 500;
 
+/** Of a long look at carts. */
+export interface Look {
+  /** told of each file that was read, and its bytes */
+  readonly onFile?: (bytes: number) => void;
+  /** ends the look after the file that is being read */
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Checks what a cart has on disk against the hashes of its files.
  * @returns the places in the tar of what is missing or wrong; of a bundle that is not right, all of them
  */
-export async function* findWrong(tables: CartTables, folders: CartFolders, cart: Cart): AsyncGenerator<number> {
+export async function* findWrong(
+  tables: CartTables,
+  folders: CartFolders,
+  cart: Cart,
+  { onFile, signal }: Look = {},
+): AsyncGenerator<number> {
   const bundled = cart.bundle && (await folders.hasBundle(cart));
-  if (bundled && (await bundleIsRight(tables, folders, cart))) return;
+  if (bundled && (await bundleIsRight(tables, folders, cart, onFile))) return;
   for await (const file of allFiles(tables, cart)) {
+    if (signal?.aborted === true) return;
+    onFile?.(file.size ?? 0);
     if (file.status !== 'staged') continue;
     if (!(await isRight(file, join(folders.data(cart), file.path)))) yield file.position;
   }
@@ -37,7 +52,12 @@ async function isRight(file: CartFile, path: string): Promise<boolean> {
   }
 }
 
-async function bundleIsRight(tables: CartTables, folders: CartFolders, cart: Cart): Promise<boolean> {
+async function bundleIsRight(
+  tables: CartTables,
+  folders: CartFolders,
+  cart: Cart,
+  onFile: Look['onFile'],
+): Promise<boolean> {
   const files = allFiles(tables, cart);
   let reader: FileReader | undefined;
   try {
@@ -47,7 +67,12 @@ async function bundleIsRight(tables: CartTables, folders: CartFolders, cart: Car
       const next = await files.next();
       if (next.done === true || path !== `${cart.uid}/${next.value.path}`) return false;
       const hasher = createHasher(parseHashType(next.value.hashtype));
-      for await (const chunk of body) hasher.update(chunk);
+      let size = 0;
+      for await (const chunk of body) {
+        hasher.update(chunk);
+        size += chunk.length;
+      }
+      onFile?.(size);
       if (hasher.digest('hex') !== next.value.hashsum) return false;
     }
     return (await files.next()).done === true;

@@ -13,7 +13,7 @@ import { type Cart, type CartFile, type CartTables, type ClaimedCart, UNFINISHED
 import { CartFolders } from './folders.js';
 import { Leases } from './leases.js';
 import { Links } from './links.js';
-import { allFiles, findWrong } from './mend.js';
+import { allFiles, findWrong, type Look } from './mend.js';
 import { oneLine } from './message.js';
 import { downloadName, parseCartUid } from './names.js';
 import { CartRequest } from './request.js';
@@ -255,24 +255,29 @@ export class CartService {
    * Checks what a finished cart has on disk, and brings again what is missing or wrong; files that had failed are tried
    * again. An unfinished cart is put on the queue. The cart is as it was when nothing is wrong.
    * @returns the number of files that are brought again
-   * @throws PacificaError `not-found` when it was deleted meanwhile
+   * @throws PacificaError `not-found` when it was deleted meanwhile; what the signal says when that ended the look: what
+   * had been found is brought again
    */
-  async mend(cart: Cart): Promise<number> {
+  async mend(cart: Cart, look: Look = {}): Promise<number> {
     if (UNFINISHED.includes(cart.status)) {
       await this.#queue.add('cart', String(cart.id));
       return 0;
     }
     let wrong = await this.#tables.countFiles(cart.id, 'error');
-    for await (const positions of inBatches(findWrong(this.#tables, this.#folders, cart))) {
+    for await (const positions of inBatches(findWrong(this.#tables, this.#folders, cart, look))) {
       await this.#tables.unstage(cart.id, positions);
       wrong += positions.length;
     }
-    if (wrong === 0 && cart.status === 'ready') return 0;
+    if (wrong === 0 && (cart.status === 'ready' || look.signal?.aborted === true)) {
+      look.signal?.throwIfAborted();
+      return 0;
+    }
     if (!(await this.#tables.reopen(cart.id))) {
       throw new PacificaError('not-found', `cart ${cart.uid} was deleted meanwhile`);
     }
     await this.#folders.removeBundle(cart);
     await this.#queue.add('cart', String(cart.id));
+    look.signal?.throwIfAborted();
     return wrong;
   }
 

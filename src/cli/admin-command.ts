@@ -1,11 +1,11 @@
 import type { Tools } from '../wiring.js';
-import { BaseCommand } from './base-command.js';
+import { ClientCommand } from './client-command.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { dataDirFlag, dataDirSetting } from './serve-flags.js';
 import { withTools } from './with-tools.js';
 
 /** A command for administrators: works on what this machine keeps, whether a daemon runs or not. */
-export abstract class AdminCommand extends BaseCommand {
+export abstract class AdminCommand extends ClientCommand {
   static override flags = dataDirFlag;
 
   /** what the command ends with when nothing is thrown */

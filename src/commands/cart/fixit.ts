@@ -1,9 +1,12 @@
 import { Args, Flags } from '@oclif/core';
 import { AdminCommand } from '../../cli/admin-command.js';
+import { progressFlag } from '../../cli/client-flags.js';
 import { exitCodeOfAll } from '../../cli/exit-codes.js';
+import { startProgress } from '../../cli/progress.js';
 import { paragraphs, printable } from '../../cli/text.js';
 import type { CartService } from '../../cart/service.js';
 import { PacificaError } from '../../lib/errors.js';
+import type { Cart } from '../../storage/database/carts.js';
 
 export default class CartFixit extends AdminCommand {
   static override summary = 'Check carts on disk, and bring again what is missing or wrong';
@@ -26,6 +29,7 @@ as it is. Ends with 3 when there is no such cart; the others are looked at all t
       multipleNonGreedy: true,
       helpValue: 'UID',
     }),
+    ...progressFlag,
   };
 
   async run(): Promise<void> {
@@ -39,6 +43,7 @@ as it is. Ends with 3 when there is no such cart; the others are looked at all t
         try {
           await this.#fix(service, uid, flags.json);
         } catch (error) {
+          if (this.signal.aborted) throw error;
           this.showError(error);
           errors.push(error);
         }
@@ -51,12 +56,33 @@ as it is. Ends with 3 when there is no such cart; the others are looked at all t
     const cart = await service.find(uid);
     if (cart === undefined) throw new PacificaError('not-found', `there is no cart ${uid}, or it has been deleted`);
     const { status } = cart;
-    const wrong = await service.mend(cart);
+    const wrong = await this.#mend(service, cart);
     const unfinished = status !== 'ready' && status !== 'error';
     if (json) this.printJson({ uid, status, wrong });
     else if (unfinished) this.print(`${printable(uid)}: is ${status}, it goes on\n`);
     else if (wrong === 0 && status === 'ready')
       this.print(`${printable(uid)}: all ${cart.filesTotal} files are right\n`);
     else this.print(`${printable(uid)}: ${wrong} of ${cart.filesTotal} files are brought again\n`);
+  }
+
+  async #mend(service: CartService, cart: Cart): Promise<number> {
+    const bytes = cart.status === 'ready' ? (cart.bytesTotal ?? undefined) : undefined;
+    const total = { files: cart.filesTotal, bytes };
+    const progress = startProgress(`checking cart ${cart.uid}`, total);
+    const onFile = (bytes: number): void => {
+      progress.add(bytes);
+      progress.file();
+    };
+    try {
+      return await service.mend(cart, { onFile, signal: this.signal });
+    } catch (error) {
+      if (!this.signal.aborted) throw error;
+      throw new PacificaError('aborted', 'interrupted', {
+        hint: 'what was found so far is brought again; the same command looks at all of them once more',
+        cause: error,
+      });
+    } finally {
+      progress.stop();
+    }
   }
 }

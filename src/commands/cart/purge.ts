@@ -1,7 +1,10 @@
 import { Flags } from '@oclif/core';
 import { AdminCommand } from '../../cli/admin-command.js';
+import { progressFlag } from '../../cli/client-flags.js';
+import { startProgress } from '../../cli/progress.js';
 import { paragraphs } from '../../cli/text.js';
 import { parseDuration } from '../../lib/duration.js';
+import { PacificaError } from '../../lib/errors.js';
 
 export default class CartPurge extends AdminCommand {
   static override summary = 'Delete carts that nobody has used for long';
@@ -20,6 +23,7 @@ download, else from when it became ready. Carts that are being downloaded or wor
       helpValue: '"60 days ago"',
     }),
     'dry-run': Flags.boolean({ char: 'n', summary: 'Only say which carts would go' }),
+    ...progressFlag,
   };
 
   async run(): Promise<void> {
@@ -27,10 +31,22 @@ download, else from when it became ready. Carts that are being downloaded or wor
     const age = parseDuration(flags['time-ago']);
     const dryRun = flags['dry-run'];
     await this.administer('cart', flags, async ({ carts: service }) => {
-      for await (const { id, uid } of service.purge(age, dryRun)) {
-        if (flags.json) this.printJson({ id, uid, purged: !dryRun });
-        else this.print(`${uid}\n`);
+      const progress = startProgress('purging carts');
+      try {
+        for await (const { id, uid, occupied } of service.purge(age, dryRun)) {
+          progress.add(occupied);
+          progress.wipe();
+          if (flags.json) this.printJson({ id, uid, purged: !dryRun });
+          else this.print(`${uid}\n`);
+          if (this.signal.aborted) throw interrupted();
+        }
+      } finally {
+        progress.stop();
       }
     });
   }
+}
+
+function interrupted(): PacificaError {
+  return new PacificaError('aborted', 'interrupted', { hint: 'the same command goes on with the other carts' });
 }
