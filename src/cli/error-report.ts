@@ -38,6 +38,15 @@ function shown(text: string): string {
   return printable(maskSecrets(text));
 }
 
+/** What oclif says of flags, and how a person would. */
+const SENTENCES: readonly (readonly [RegExp, string])[] = [
+  [/Missing required flag (\S+)/g, 'missing flag --$1'],
+  [/All of the following must be provided when using (--\S+): /g, '$1 needs '],
+  [/Exactly one of the following must be provided: /g, 'give one of '],
+  [/Expected (--[\w-]+)=(.*?) to be one of: /g, '$1 can not be $2, it is one of '],
+  [/(--[\w-]+)=.*? cannot also be provided when using (--[\w-]+)/g, '$1 and $2 do not go together'],
+];
+
 /** One line of what oclif's parser says in several. */
 function usageMessage(error: Error): string {
   if ('flags' in error && Array.isArray(error.flags)) {
@@ -51,8 +60,10 @@ function usageMessage(error: Error): string {
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '' && !/^(See more help with|The following errors? occurred:)/.test(line))
-    .map((line) => line.replace(/^Missing required flag (\S+)$/, 'missing flag --$1'));
-  return shown(lines.join('; ').replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase()));
+    .join('; ')
+    .replace(/Parsing (--\S+); *Expected/g, '$1: expected');
+  const text = SENTENCES.reduce((said, [theirs, ours]) => said.replace(theirs, ours), lines);
+  return shown(text.replace(/^[A-Z](?=[a-z])/, (letter) => letter.toLowerCase()));
 }
 
 /** The flag of the command that was probably meant. */

@@ -4,7 +4,6 @@ import type { JobKind } from '../lib/job-queue.js';
 import type { ServiceName } from '../wiring.js';
 import { BaseCommand } from './base-command.js';
 import { EXIT } from './exit-codes.js';
-import { runDaemon } from './run-daemon.js';
 import { singleServiceFlags } from './serve-flags.js';
 
 /** The parsed flags of a daemon of one service. */
@@ -34,6 +33,7 @@ export abstract class ServeCommand extends BaseCommand {
       ...settings,
     };
     const { config, files } = await this.reading(flags, flagSettings, service);
+    const { runDaemon } = await import('./run-daemon.js');
     await runDaemon({
       config,
       unread: unreadKeys(files, process.env),

@@ -1,8 +1,10 @@
 import type { Config } from '../config/load.js';
-import { openTools, type Tools } from '../wiring.js';
+import type { Tools } from '../wiring.js';
 
 /** Opens carts, ingests and the queue of this machine for one piece of work, as admin commands do, daemons or not. */
 export async function withTools<T>(config: Config, work: (tools: Tools) => Promise<T>): Promise<T> {
+  // it brings all services along: not for a command line that is wrong
+  const { openTools } = await import('../wiring.js');
   const tools = await openTools(config);
   try {
     return await work(tools);

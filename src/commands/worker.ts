@@ -1,7 +1,6 @@
 import { Flags } from '@oclif/core';
 import { BaseCommand } from '../cli/base-command.js';
 import { EXIT } from '../cli/exit-codes.js';
-import { runDaemon } from '../cli/run-daemon.js';
 import { daemonFlags } from '../cli/serve-flags.js';
 import { paragraphs } from '../cli/text.js';
 import { unreadKeys } from '../config/check.js';
@@ -25,6 +24,7 @@ It runs until SIGTERM or Ctrl-C, and then hands its jobs back for others to take
   async run(): Promise<void> {
     const { flags } = await this.parse(Worker);
     const { config, files } = await this.reading(flags, { 'data-dir': 'data.dir', host: 'serve.host' });
+    const { runDaemon } = await import('../cli/run-daemon.js');
     await runDaemon({
       config,
       unread: unreadKeys(files, process.env),

@@ -15,7 +15,6 @@ import { PacificaError } from '../../lib/errors.js';
 import { formatSize, parseSize } from '../../lib/sizes.js';
 import { type VerifyRun, VerifyRuns } from '../../storage/database/archive-verify.js';
 import { requireSchema } from '../../storage/database/schema.js';
-import { openVerifier } from '../../wiring.js';
 
 type VerifyLimits = Pick<VerifyOptions, 'deadline' | 'rate' | 'adopt'>;
 
@@ -77,6 +76,7 @@ crash. Without ids, --all and --subset nothing is read: it shows how the last ru
         if (!selects && ids.length === 0 && flags['from-file'] === undefined) {
           return this.#showLast(new VerifyRuns(database), flags.json);
         }
+        const { openVerifier } = await import('../../wiring.js');
         const verifier = openVerifier(config, database);
         return this.#verify(flags, limits, (more) =>
           selects ? verifier.selection(selection, { ...more, resume: flags.resume }) : verifier.ids(ids, more),

@@ -20,8 +20,12 @@ with nothing given all files are listed. With --json each line is what "pacifica
   static override flags = {
     hash: Flags.string({ summary: 'Hash in hex; its length tells the type, or sha1:... does', helpValue: 'HASH' }),
     name: Flags.string({ summary: 'Pattern of the name: * is any text, ? one character', helpValue: 'GLOB' }),
-    transaction: Flags.integer({ summary: 'Id of the job that brought it', min: 0, helpValue: 'N' }),
-    'key-value': Flags.string({ summary: 'Key/value of the file or of its transaction', helpValue: 'KEY=VALUE' }),
+    transaction: Flags.integer({ char: 't', summary: 'Id of the job that brought it', min: 0, helpValue: 'N' }),
+    'key-value': Flags.string({
+      char: 'k',
+      summary: 'Key/value of the file or of its transaction',
+      helpValue: 'KEY=VALUE',
+    }),
     ...catalogUrl,
   };
 

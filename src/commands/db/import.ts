@@ -22,7 +22,7 @@ what came since is added. What can not be taken over is told on stderr.`);
       required: true,
       helpValue: 'NAME',
     })(),
-    'dry-run': Flags.boolean({ summary: 'Only tell what would be taken over' }),
+    'dry-run': Flags.boolean({ char: 'n', summary: 'Only tell what would be taken over' }),
     ...dataDirFlag,
   };
 
