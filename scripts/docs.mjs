@@ -74,6 +74,13 @@ function configurationPage() {
     "`PACIFICA_CONFIG`), the default. The file is in the dialect of Python's configparser, with the sections and keys of",
     "the original Pacifica services, so that a site's old file loads. `config/pacifica.ini` in the package shows every",
     'setting at its default.',
+    '',
+    'Some variables belong to all programs of a machine, and hold here too:',
+    '',
+    '- `HTTPS_PROXY` (`https_proxy`): the proxy for services by HTTPS; `NO_PROXY` names hosts and domains that are reached',
+    '  without it. Services by plain HTTP are within the site, and never go through a proxy.',
+    '- `NODE_EXTRA_CA_CERTS`: a file with the certificates of the authority that vouches for the services by HTTPS.',
+    '- `NO_COLOR`: no colours, as with `--no-color`.',
   ];
   for (const [section, keys] of declared()) {
     lines.push('', `## [${section}]`, '', '| key | environment | kind | default | meaning |', '|---|---|---|---|---|');

@@ -460,6 +460,11 @@ describe('the command line', () => {
     [['archive', 'pt', 'f', '--id', '1'], /^Error: .*"archive pt"\n Hint: did you mean "pacifica archive put"\?\n$/],
     [['archvie', 'put'], /^Error: .*"archvie"\n Hint: did you mean "pacifica archive put"\?\n$/],
     [['frobnicate'], /^Error: .*"frobnicate"\n Hint: see pacifica --help\n$/],
+    [['archive', 'get', '5', '--jobs', '0'], /^Error: --jobs: expected an integer .* received: 0\n Hint: see .*\n$/],
+    [['archive', 'stage', '5', '--timeout', '3'], /^Error: --timeout needs --wait\n/],
+    [['cart', 'get', 'x', '-o', 'a', '-x', 'b'], /^Error: --output and --extract do not go together\n/],
+    [['cart', 'create'], /^Error: give one of --file, --transaction\n/],
+    [['jobs', 'list', '--state', 'x'], /^Error: --state can not be x, it is one of .*failed.*\n/],
     [['archive', 'nope'], /^Error: .*"archive nope"\n Hint: see pacifica archive --help\n$/],
     [['jobs', 'list', 'x'], /^Error: unexpected argument: x\n Hint: see pacifica jobs list --help\n$/],
     [

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { pacifica } from '../support/cli.js';
+import { commands as shown } from '../support/shown.js';
 
 const folder = fileURLToPath(new URL('../../src/commands', import.meta.url));
 
@@ -25,6 +26,37 @@ describe('--help', () => {
     expect(lines).toContain('DESCRIPTION');
     expect(lines).toContain('EXAMPLES');
     expect(stdout.toString()).toContain(`  $ pacifica ${command}`);
+  });
+
+  it('has a flag under one name, of one kind and letter, everywhere', () => {
+    const meanings = new Map<string, Set<string>>();
+    const letters = new Map<string, Set<string>>();
+    const note = (map: Map<string, Set<string>>, key: string, value: string): void =>
+      void map.set(key, (map.get(key) ?? new Set()).add(value));
+    for (const { flags } of Object.values(shown)) {
+      for (const name of ['config', 'json', 'debug', 'no-color']) expect(Object.keys(flags)).toContain(name);
+      for (const [name, { type, char, aliases = [] }] of Object.entries(flags)) {
+        note(meanings, name, type);
+        if (char !== undefined) note(letters, name, char);
+        // what is another name of one flag is none of another
+        for (const alias of aliases) note(meanings, alias, type);
+      }
+    }
+    for (const [name, kinds] of [...meanings, ...letters]) expect([...kinds], name).toHaveLength(1);
+  });
+
+  it('tells of --progress where it takes long', () => {
+    const long = [
+      'archive:put',
+      'archive:get',
+      'archive:stage',
+      'archive:verify',
+      'ingest:upload',
+      'cart:get',
+      'cart:fixit',
+      'cart:purge',
+    ];
+    for (const id of long) expect(Object.keys(shown[id]?.flags ?? {}), id).toContain('progress');
   });
 
   it('of everything shows topics and the version', async () => {

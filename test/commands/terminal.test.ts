@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cliCommand, pacifica } from '../support/cli.js';
 import { startServer, type TestServer } from '../support/server.js';
+import { commands } from '../support/shown.js';
 import { commandOnTerminal, onTerminal, type TerminalResult } from '../support/terminal.js';
 
 // What a person at a terminal sees and types.
@@ -179,6 +180,40 @@ describe('a file that is written to a place of its own kind', () => {
 });
 
 describe('a command that is completed by Tab', () => {
+  const zsh = spawnSync('zsh', ['-c', 'true']).status === 0;
+
+  it.skipIf(!zsh)('gets topics and commands, in zsh', async () => {
+    const [node, program] = cliCommand;
+    const home = { HOME: dir, ZDOTDIR: dir, XDG_CACHE_HOME: join(dir, 'cache'), SHELL: '/bin/zsh' };
+    const { stdout } = await pacifica(['autocomplete', 'script', 'zsh'], { env: home });
+    expect((await pacifica(['autocomplete', 'zsh', '--refresh-cache'], { env: home })).code).toBe(0);
+    // what a person puts into ~/.zshrc
+    const line = stdout.toString().trim();
+    writeFileSync(join(dir, '.zshrc'), `PS1='> '\nunsetopt zle_bracketed_paste 2>/dev/null\n${line}\n`);
+    writeFileSync(join(dir, 'pacifica'), `#!/bin/sh\nexec ${node} ${program} "$@"\n`, { mode: 0o755 });
+    const { screen } = await commandOnTerminal(['zsh', '-i'], {
+      env: { ...home, PATH: `${dir}:${process.env.PATH ?? ''}` },
+      cwd: dir,
+      steps: [
+        ['> ', 'pacifica arc\t'],
+        ['archive', 'stat\t'],
+        ['status', '\u0015exit\n'],
+      ],
+    });
+    expect(screen).toContain('archive');
+    expect(screen).toContain('status');
+  });
+
+  it('has a script for PowerShell that knows every command', async () => {
+    const home = { HOME: dir, XDG_CACHE_HOME: join(dir, 'cache'), SHELL: '/bin/bash' };
+    expect((await pacifica(['autocomplete', 'powershell', '--refresh-cache'], { env: home })).code).toBe(0);
+    const scripts = readdirSync(join(dir, 'cache'), { recursive: true, encoding: 'utf8' });
+    const script = scripts.find((name) => name.endsWith('.ps1')) ?? '';
+    const text = readFileSync(join(dir, 'cache', script), 'utf8');
+    expect(text).toContain('Register-ArgumentCompleter');
+    for (const name of Object.keys(commands)) expect(text).toContain(`"${name.split(':').at(-1) ?? ''}"`);
+  });
+
   it('gets topics, commands and flags, in bash', async () => {
     const [node, program] = cliCommand;
     const home = { HOME: dir, XDG_CACHE_HOME: join(dir, 'cache'), SHELL: '/bin/bash' };
