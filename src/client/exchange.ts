@@ -68,6 +68,8 @@ export class Connections {
     const sent = send(request, options);
     const [answer] = await Promise.race([answered, sent.then(() => answered)]);
     if (exchanges.hasSubscribers) tell('<', headOfAnswer(answer));
+    // without a body there is nothing that anybody would read: the connection is free again
+    if (method === 'HEAD' || answer.statusCode === 204) answer.resume();
     return answer;
   }
 
@@ -107,6 +109,8 @@ async function send(request: ClientRequest, { body, headersTimeout }: ExchangeOp
     else timer.refresh();
   }, headersTimeout);
   let answer: IncomingMessage | undefined;
+  // the connection is what a process waits for
+  timer.unref();
   request.once('response', (message: IncomingMessage) => {
     answer = message;
     clearTimeout(timer);

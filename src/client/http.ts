@@ -218,6 +218,8 @@ async function* bounded(answer: IncomingMessage): AsyncGenerator<Uint8Array> {
     if (!waiting) timer.refresh();
     else answer.destroy(Object.assign(new Error(`no data within ${BODY_TIMEOUT} ms`), { code: 'ETIMEDOUT' }));
   }, BODY_TIMEOUT);
+  // who reads no further is no reason to stay
+  timer.unref();
   try {
     for await (const piece of answer) {
       waiting = false;

@@ -96,6 +96,22 @@ test('a body that is cut is an error, never a short body', async () => {
   await expect(bodyText(answer.body)).rejects.toMatchObject({ code: 'unavailable' });
 });
 
+test('a connection is used again, also after answers without a body that nobody reads', async () => {
+  const sockets = new Set<unknown>();
+  server = await startServer((req, res) => {
+    sockets.add(req.socket);
+    res.writeHead(req.method === 'DELETE' ? 204 : 200, req.method === 'HEAD' ? { 'Content-Length': 5 } : {});
+    res.end();
+  });
+  for (const method of ['HEAD', 'DELETE', 'HEAD', 'GET']) {
+    const answer = await client.request({ method, url: server.url });
+    // as long as the socket takes to be free again
+    await new Promise((resolve) => setImmediate(resolve));
+    if (method === 'GET') expect(await bodyText(answer.body)).toBe('');
+  }
+  expect(sockets.size).toBe(1);
+});
+
 test('a signal stops a request', async () => {
   server = await startServer(() => undefined);
   const stop = new AbortController();
