@@ -6,6 +6,8 @@ import { withTools } from './with-tools.js';
 
 /** A command for administrators: works on what this machine keeps, whether a daemon runs or not. */
 export abstract class AdminCommand extends ClientCommand {
+  // oclif does not find those of a class further up
+  static override baseFlags = ClientCommand.baseFlags;
   static override flags = dataDirFlag;
 
   /** what the command ends with when nothing is thrown */
