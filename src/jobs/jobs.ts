@@ -226,8 +226,10 @@ export class Jobs implements JobQueue {
       defaultLockLifetime: lockLifetimeMs,
     });
     agenda.on('error', (error) => this.#faults.report('the job queue has a problem', error));
-    // the next one, now that this one is begun
-    agenda.on('start', (job) => wakeups.call(job.attrs.name));
+    // what was not taken while this one was late
+    agenda.on('start', (job) => {
+      if (this.#leases.heldBack(job.attrs.name)) wakeups.call(job.attrs.name);
+    });
     // a slot is free once Agenda's own accounts are done
     agenda.on('complete', (job) => setImmediate(() => wakeups.call(job.attrs.name)));
     for (const kind of kinds) {

@@ -27,6 +27,9 @@ export interface LeasesOptions {
  */
 const YOUNG_FOR_EVER = new Date(8.64e15);
 
+/** part of a lock's lifetime, from when the job was asked for, after which its run ought to have begun */
+const LATE = 1 / 4;
+
 /** @returns ms that no setting of the wall clock changes */
 const clock = (): number => performance.now();
 
@@ -41,6 +44,7 @@ export class Lease {
   finished: Finished | undefined;
   /** the run was told to Agenda */
   begun = false;
+  readonly #asked: number;
   readonly #lifetimeMs: number;
   readonly #abort = new AbortController();
   readonly #ended: Promise<void>;
@@ -50,11 +54,15 @@ export class Lease {
   #expiresAt: number;
   #lost = false;
 
-  /** @param locked time of {@link clock} before the lock was written */
-  constructor(token: string, kind: string, id: JobId, locked: number, lifetimeMs: number) {
+  /**
+   * @param asked time of {@link clock} when the job was asked for
+   * @param locked the same before the lock was written
+   */
+  constructor(token: string, kind: string, id: JobId, asked: number, locked: number, lifetimeMs: number) {
     this.token = token;
     this.kind = kind;
     this.id = id;
+    this.#asked = asked;
     this.#lifetimeMs = lifetimeMs;
     this.#expiresAt = locked + lifetimeMs;
     this.#expires = this.#untilExpiry();
@@ -72,6 +80,11 @@ export class Lease {
 
   get expired(): boolean {
     return clock() >= this.#expiresAt;
+  }
+
+  /** whether its run is late to begin: others that are taken before would make it later still */
+  get isLate(): boolean {
+    return !this.begun && clock() - this.#asked > LATE * this.#lifetimeMs;
   }
 
   /** resolves when the run is over and that was written */
@@ -133,6 +146,8 @@ export class Leases {
   readonly #held = new Map<string, Lease>();
   /** per kind: one job is taken after the other, so that no more than the slots are */
   readonly #taking = new Map<string, Mutex>();
+  /** kinds of which none was taken because one was late to begin */
+  readonly #heldBack = new Set<string>();
   #taken = 0;
   #closed = false;
 
@@ -151,10 +166,9 @@ export class Leases {
   }
 
   /**
-   * Takes the next job of a kind, and its lock. One after the other: Agenda begins none while it is handed more, and on a
-   * slow database the lock of the first would be old by then.
-   * @returns undefined when there is none, when all slots are taken or the last one taken was not begun yet, and after
-   * {@link close}
+   * Takes the next job of a kind, and its lock. Agenda begins none while it is handed more: on a slow database the lock
+   * of the first would be old by then.
+   * @returns undefined when there is none, when all slots are taken or one taken is late to begin, and after {@link close}
    */
   async take(kind: string): Promise<JobParameters | undefined> {
     const taking = this.#taking.get(kind) ?? new Mutex();
@@ -162,10 +176,19 @@ export class Leases {
     return taking.run(() => this.#take(kind));
   }
 
+  /** @returns whether jobs of a kind were not taken, since the last call, because one was late to begin */
+  heldBack(kind: string): boolean {
+    return this.#heldBack.delete(kind);
+  }
+
   async #take(kind: string): Promise<JobParameters | undefined> {
     const { store, worker, lifetimeMs, slotsOf } = this.#options;
     const held = this.held.filter((lease) => lease.kind === kind);
-    if (this.#refuses() || held.length >= slotsOf(kind) || held.some(({ begun }) => !begun)) return undefined;
+    if (this.#refuses() || held.length >= slotsOf(kind)) return undefined;
+    if (held.some(({ isLate }) => isLate)) {
+      this.#heldBack.add(kind);
+      return undefined;
+    }
     for (;;) {
       this.#taken += 1;
       const token = `${worker}/${this.#taken}`;
@@ -175,7 +198,7 @@ export class Leases {
       if (job?._id === undefined) return undefined;
       const locked = await this.#freshLock(job._id, token, asked);
       if (locked === undefined) continue;
-      const lease = new Lease(token, kind, job._id, locked, lifetimeMs);
+      const lease = new Lease(token, kind, job._id, asked, locked, lifetimeMs);
       this.#held.set(token, lease);
       if (this.#refuses() || lease.expired) {
         await this.release(lease);

@@ -65,7 +65,9 @@ describe('bringing files', () => {
     await site.post('other', [{ ...linked }]);
     expect(await site.end('other')).toBe('ready');
     // as if all of the volume were promised to it
-    await site.database.writeStatement("UPDATE pacifica_cart SET reserved = $all WHERE uid = 'other'", { all: 2 ** 52 });
+    await site.database.writeStatement("UPDATE pacifica_cart SET reserved = $all WHERE uid = 'other'", {
+      all: 2 ** 52,
+    });
     const path = join(site.folder, 'archive', led?.id ?? '');
     renameSync(path, `${path}-elsewhere`);
     symlinkSync(`${path}-elsewhere`, path);

@@ -125,7 +125,9 @@ export class Database {
    * Pass the transaction to every query, and wait for each. Do nothing slow in it: on SQLite everybody else waits.
    */
   async write<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
-    return this.#writer === undefined ? this.sequelize.transaction(work) : this.#writer.write(work, true);
+    return this.#writer === undefined
+      ? this.sequelize.transaction(work)
+      : this.#writer.write(work, { durable: true, isStatement: false });
   }
 
   /**
@@ -143,7 +145,7 @@ export class Database {
     // Sequelize drops what RETURNING returns when the text begins with "INSERT INTO", hence the comment
     const run = async (transaction?: Transaction): Promise<Row[]> =>
       (await this.sequelize.query(`/* */ ${sql}`, { bind, transaction }))[0] as Row[];
-    return this.#writer === undefined ? run() : this.#writer.write(run, durable);
+    return this.#writer === undefined ? run() : this.#writer.write(run, { durable, isStatement: true });
   }
 
   /** @returns names of all tables */

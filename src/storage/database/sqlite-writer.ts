@@ -6,8 +6,8 @@ import { PacificaError } from '../../lib/errors.js';
 /** ms that a statement waits for another process's write lock before it fails with "busy" */
 const BUSY_TIMEOUT = 30_000;
 /** ms of writing after which other processes get their turn, and how long that is */
-const TURN = 20;
-const PAUSE = 2;
+const TURN = 50;
+const PAUSE = 5;
 
 /** PRAGMAs hold for one connection only; so each sets its own at birth. */
 export class SqliteConnection extends sqlite3.Database {
@@ -23,6 +23,8 @@ export class SqliteConnection extends sqlite3.Database {
 /** A work that waits for its turn. */
 interface Work {
   readonly durable: boolean;
+  /** it is one statement, which leaves nothing when it fails */
+  readonly isStatement: boolean;
   /** @returns what tells its caller that it is committed */
   run(transaction: Transaction): Promise<() => void>;
   fail(error: unknown): void;
@@ -50,13 +52,18 @@ export class SqliteWriter {
 
   /**
    * Runs `work`; what it writes is committed when this resolves, and taken back when it throws.
-   * @param durable false: a power cut may take it back
+   * @param options.durable false: a power cut may take it back
+   * @param options.isStatement it is one statement
    */
-  write<T>(work: (transaction: Transaction) => Promise<T>, durable: boolean): Promise<T> {
+  write<T>(
+    work: (transaction: Transaction) => Promise<T>,
+    { durable, isStatement }: Pick<Work, 'durable' | 'isStatement'>,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw new PacificaError('unavailable', `the database ${this.#file} is closed`);
       this.#waiting.push({
         durable,
+        isStatement,
         async run(transaction) {
           const result = await work(transaction);
           return () => resolve(result);
@@ -79,11 +86,34 @@ export class SqliteWriter {
     await Promise.resolve();
     while (this.#waiting.length > 0) {
       const end = performance.now() + TURN;
-      while (this.#waiting.length > 0 && performance.now() < end) await this.#writeGroup(end);
+      let shared = false;
+      while (this.#waiting.length > 0 && performance.now() < end) {
+        const [next] = this.#waiting;
+        // without an fsync there is nothing to share
+        const alone = this.#waiting.length === 1 || next?.durable === false;
+        if (next?.isStatement === true && alone) await this.#writeAlone(next);
+        else {
+          shared = true;
+          await this.#writeGroup(end);
+        }
+      }
       // who waits for the lock in another process looks for it only now and then
-      if (this.#waiting.length > 0) await sleep(PAUSE);
+      if (shared && this.#waiting.length > 0) await sleep(PAUSE);
     }
     this.#writing = undefined;
+  }
+
+  /** A statement is a transaction by itself, and its lock lasts no longer: other processes hardly wait. */
+  async #writeAlone(work: Work): Promise<void> {
+    const kind = work.durable ? 'durable' : 'quick';
+    this.#waiting.shift();
+    try {
+      const connection = await this.#connection(kind);
+      const done = await work.run(this.#transactionOn(connection));
+      done();
+    } catch (error) {
+      work.fail(error);
+    }
   }
 
   /** One transaction. @param end time after which no more works are taken into it */
@@ -100,7 +130,7 @@ export class SqliteWriter {
         if (work === undefined || (work.durable && kind === 'quick')) break;
         this.#waiting.shift();
         group.push(work);
-        if (group.length > 1) await execute(connection, 'RELEASE work; SAVEPOINT work');
+        if (group.length > 1 && !work.isStatement) await execute(connection, 'RELEASE work; SAVEPOINT work');
         const done = await this.#runOne(work, connection);
         if (done !== undefined) committed.push(done);
       }
@@ -120,14 +150,20 @@ export class SqliteWriter {
    * @throws when the transaction itself is lost
    */
   async #runOne(work: Work, connection: sqlite3.Database): Promise<(() => void) | undefined> {
-    const transaction = Object.assign(new Transaction(this.#sequelize, {}), { connection });
+    const transaction = this.#transactionOn(connection);
     try {
       // a statement that the work did not wait for is refused afterwards
       return await work.run(transaction).finally(() => Object.assign(transaction, { finished: 'commit' }));
     } catch (error) {
-      await execute(connection, 'ROLLBACK TO work').finally(() => work.fail(error));
+      if (!work.isStatement) await execute(connection, 'ROLLBACK TO work').finally(() => work.fail(error));
+      work.fail(error);
       return undefined;
     }
+  }
+
+  /** @returns what makes queries of Sequelize use a connection */
+  #transactionOn(connection: sqlite3.Database): Transaction {
+    return Object.assign(new Transaction(this.#sequelize, {}), { connection });
   }
 
   async #connection(kind: 'durable' | 'quick'): Promise<sqlite3.Database> {
@@ -135,6 +171,7 @@ export class SqliteWriter {
     if (connection === undefined) {
       connection = this.#connect(kind);
       this.#connections.set(kind, connection);
+      connection.catch(() => this.#connections.delete(kind));
     }
     return connection;
   }
