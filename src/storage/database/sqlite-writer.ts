@@ -6,7 +6,7 @@ import { PacificaError } from '../../lib/errors.js';
 /** ms that a statement waits for another process's write lock before it fails with "busy" */
 const BUSY_TIMEOUT = 30_000;
 /** ms of writing after which other processes get their turn, and how long that is */
-const TURN = 50;
+const TURN = 20;
 const PAUSE = 5;
 
 /** PRAGMAs hold for one connection only; so each sets its own at birth. */
