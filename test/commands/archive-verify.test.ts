@@ -183,7 +183,7 @@ describe('interrupted', () => {
   });
 
   it('by its time limit: ends well', async () => {
-    const { code, stderr } = await verify(['--all', '--rate', '200K', '--time-limit', '0.2s']);
+    const { code, stderr } = await verify(['--all', '--rate', '200K', '--time-limit', '2s']);
     expect(code).toBe(6);
     expect(stderr).toMatch(
       /^verified \d+ files, .*\nThe time is up: "pacifica archive verify --all --resume" goes on from here\n$/,
