@@ -258,7 +258,8 @@ describe('what is shown', () => {
   });
 });
 
-describe('each example of --help and each block of the docs works as it stands there', () => {
+// each is a process, or several: some dozens in a test
+describe('each example of --help and each block of the docs works as it stands there', { timeout: 300_000 }, () => {
   it('those on jobs that wait or failed', async () => {
     expect(onWaitingJobs.length).toBeGreaterThan(5);
     expect(await failures(onWaitingJobs)).toEqual([]);
@@ -294,7 +295,7 @@ function topicOf(line: string): string {
   return /pacifica (archive|cart)\b/.exec(line)?.[1] ?? 'the others';
 }
 
-describe('recipes', () => {
+describe('recipes', { timeout: 300_000 }, () => {
   const recipes = page('docs/recipes.md');
   const scripts = blocks(recipes, 'sh');
   const crontabs = blocks(recipes, 'crontab');
