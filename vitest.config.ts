@@ -4,10 +4,10 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/long/**'],
-    // tests start real daemons; two cores
+    // tests start real daemons; two cores, which may be slow ones
     maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     // in CI a test that hangs on the moment is tried once more, and told as such ("retry x1"): each one told is to be mended
     retry: process.env.CI === undefined ? 0 : 1,
     globalSetup: ['test/support/build.ts'],
