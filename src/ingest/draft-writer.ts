@@ -1,6 +1,6 @@
 import type { Draft, Drafts } from '../storage/backends/backend.js';
 import { createHasher, type HashType } from '../lib/digest.js';
-import { ThreadHashes } from '../lib/hash-threads.js';
+import { streamHashes } from '../lib/stream-hashes.js';
 import type { TarMember } from '../lib/tar/reader.js';
 import type { NewMember } from '../storage/database/ingest-jobs.js';
 
@@ -124,9 +124,9 @@ export class DraftWriter {
   }
 }
 
-/** Writes a file's body, which is hashed in a thread beside. @returns the hash */
+/** Writes a file's body, which is hashed while it passes. @returns the hash */
 async function writeLarge(draft: Draft, { body }: TarMember, hashtype: HashType): Promise<string> {
-  const hashes = new ThreadHashes([hashtype]);
+  const hashes = streamHashes([hashtype]);
   try {
     for await (const chunk of body) await Promise.all([draft.write(chunk), hashes.update(chunk)]);
   } catch (error) {

@@ -155,8 +155,11 @@ export class SqliteWriter {
       // a statement that the work did not wait for is refused afterwards
       return await work.run(transaction).finally(() => Object.assign(transaction, { finished: 'commit' }));
     } catch (error) {
-      if (!work.isStatement) await execute(connection, 'ROLLBACK TO work').finally(() => work.fail(error));
-      work.fail(error);
+      try {
+        if (!work.isStatement) await execute(connection, 'ROLLBACK TO work');
+      } finally {
+        work.fail(error);
+      }
       return undefined;
     }
   }
