@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { QueryTypes } from 'sequelize';
 import { afterEach, describe, expect, it } from 'vitest';
 import { isDead, processMark } from '../../src/lib/process-mark.js';
+import type { Cart } from '../../src/storage/database/carts.js';
 import { type CartSite, type SiteOptions, startCartSite } from '../support/cart.js';
 import { runChild } from '../support/children/run.js';
 import { FarArchive } from '../support/far-archive.js';
@@ -37,6 +38,16 @@ async function startSmall(settings: SiteOptions['settings'] = {}, archive?: Site
   volume = await mkdtemp(join(tmpdir(), 'pacifica-volume-'));
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', volume]);
   site = await startCartSite({ volume, settings, archive });
+}
+
+/** A site with a cart of one file that is ready. */
+async function readyCart(uid: string): Promise<Cart> {
+  site = await startCartSite();
+  await site.post(uid, site.lay(1, 100));
+  expect(await site.end(uid)).toBe('ready');
+  const cart = await site.service.find(uid);
+  if (cart === undefined) throw new Error('no cart');
+  return cart;
 }
 
 afterEach(async () => {
@@ -260,12 +271,7 @@ describe('a download under way', () => {
   });
 
   it('of a process of this machine that died is over at once', async () => {
-    site = await startCartSite();
-    const files = site.lay(1, 100);
-    await site.post('left', files);
-    expect(await site.end('left')).toBe('ready');
-    const cart = await site.service.find('left');
-    if (cart === undefined) throw new Error('no cart');
+    const cart = await readyCart('left');
     const dead = (await runChild('process-mark')).trim();
     const until = Date.now() + 60_000;
     expect(await site.tables.lease(cart.id, `${dead}/1`, until)).toBe(true);
@@ -281,11 +287,7 @@ describe('a download under way', () => {
   });
 
   it('of this process holds the cart while it downloads', async () => {
-    site = await startCartSite();
-    await site.post('held', site.lay(1, 100));
-    expect(await site.end('held')).toBe('ready');
-    const cart = await site.service.find('held');
-    if (cart === undefined) throw new Error('no cart');
+    const cart = await readyCart('held');
     const download = await site.service.download(cart, undefined);
     expect(await site.another().service.purge(-1000).next()).toMatchObject({ done: true });
     // another process can tell whether this one runs
@@ -298,12 +300,7 @@ describe('a download under way', () => {
   });
 
   it('of another machine that died is over after a minute', async () => {
-    site = await startCartSite();
-    const files = site.lay(1, 100);
-    await site.post('left', files);
-    expect(await site.end('left')).toBe('ready');
-    const cart = await site.service.find('left');
-    if (cart === undefined) throw new Error('no cart');
+    const cart = await readyCart('left');
     expect(await site.tables.lease(cart.id, 'dead process', Date.now() + 60_000)).toBe(true);
     await site.service.remove('left');
     expect(existsSync(join(site.volume, String(cart.id)))).toBe(true);

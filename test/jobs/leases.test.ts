@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { backendFor, type QueueBackend } from '../../src/jobs/backend.js';
-import { Leases } from '../../src/jobs/leases.js';
+import { Leases, type LeasesOptions } from '../../src/jobs/leases.js';
 import type { JobStore } from '../../src/jobs/store.js';
 import type { JobPlace } from '../contract/job-backend.js';
 import { sqlitePlace } from '../support/job-places.js';
@@ -20,17 +20,25 @@ afterEach(async () => {
   await place.close();
 });
 
-it('holds no more jobs of a kind than it has slots, however many ask for one at a time', async () => {
-  const released: string[] = [];
-  const leases = new Leases({
+function leasesWith(options: Partial<LeasesOptions>): Leases {
+  return new Leases({
     store: backend.store,
     worker: 'me',
     lifetimeMs: 60_000,
-    slotsOf: (kind) => (kind === 'cart' ? 2 : 1),
-    onRelease: (kind) => released.push(kind),
+    slotsOf: () => 1,
+    onRelease: () => undefined,
     onError: (error) => {
       throw error;
     },
+    ...options,
+  });
+}
+
+it('holds no more jobs of a kind than it has slots, however many ask for one at a time', async () => {
+  const released: string[] = [];
+  const leases = leasesWith({
+    slotsOf: (kind) => (kind === 'cart' ? 2 : 1),
+    onRelease: (kind) => released.push(kind),
   });
   const ids = Array.from({ length: 10 }, (_, n) => `${n}`);
   for (const kind of ['cart', 'ingest']) await backend.store.put(kind, ids, new Date(), false);
@@ -53,16 +61,7 @@ it('holds no more jobs of a kind than it has slots, however many ask for one at 
 
 it('takes no more while one that it took is late to begin', async () => {
   const lifetimeMs = 1000;
-  const leases = new Leases({
-    store: backend.store,
-    worker: 'me',
-    lifetimeMs,
-    slotsOf: () => 3,
-    onRelease: () => undefined,
-    onError: (error) => {
-      throw error;
-    },
-  });
+  const leases = leasesWith({ lifetimeMs, slotsOf: () => 3 });
   await backend.store.put('cart', ['1', '2', '3'], new Date(), false);
   expect(await leases.take('cart')).toBeDefined();
   const [first] = leases.held;
@@ -80,7 +79,7 @@ it('takes no more while one that it took is late to begin', async () => {
 it('keeps a job that a slow database took longer to hand out than a lock lasts', async () => {
   const lifetimeMs = 1000;
   const { store } = backend;
-  const leases = new Leases({
+  const leases = leasesWith({
     store: overriding(store, {
       async take(...args: Parameters<JobStore['take']>) {
         const job = await store.take(...args);
@@ -88,13 +87,7 @@ it('keeps a job that a slow database took longer to hand out than a lock lasts',
         return job;
       },
     }),
-    worker: 'me',
     lifetimeMs,
-    slotsOf: () => 1,
-    onRelease: () => undefined,
-    onError: (error) => {
-      throw error;
-    },
   });
   await store.put('cart', ['1'], new Date(), false);
   const job = await leases.take('cart');
