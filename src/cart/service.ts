@@ -337,9 +337,17 @@ export class CartService {
       await this.#queue.ensure(
         'cart',
         carts.map(({ id }) => String(id)),
+        (ids) => this.#unfinished(ids),
       );
       for (const { id } of carts) await this.#tables.touch(id);
     }
+  }
+
+  async #unfinished(ids: readonly string[]): Promise<readonly string[]> {
+    const carts = await Promise.all(ids.map((id) => this.#tables.get(Number(id))));
+    return carts.flatMap((cart) =>
+      cart?.deleted === null && UNFINISHED.includes(cart.status) ? [String(cart.id)] : [],
+    );
   }
 
   async #removeOrphans(): Promise<void> {

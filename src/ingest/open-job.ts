@@ -63,10 +63,11 @@ async function takeJobId({ catalog }: IngestParts): Promise<number> {
 }
 
 /** Puts a job on the queue. Where that can't be done now the sweep does it later: the job is safe in its row. */
-export async function enqueue({ queue, log }: IngestParts, jobId: number): Promise<void> {
+export async function enqueue({ queue, log, unsure }: IngestParts, jobId: number): Promise<void> {
   try {
     await queue.add('ingest', String(jobId));
   } catch (error) {
+    unsure.add(jobId);
     log.warn({ job: jobId, err: error }, 'can not put the ingest job on the queue now');
   }
 }

@@ -30,6 +30,8 @@ export interface IngestParts {
   readonly catalog: Catalog;
   readonly queue: JobQueue;
   readonly spool: MetadataSpool;
+  /** jobs that may be on no queue; the next sweep of this process asks the queue about them */
+  readonly unsure: Set<number>;
   readonly settings: IngestSettings;
   readonly log: Logger;
 }

@@ -12,7 +12,7 @@ import { MetadataSpool } from './spool.js';
 import { isStuck, type StateRecord, stateRecord } from './state.js';
 import { Sweeper } from './sweep.js';
 
-export interface IngestServiceOptions extends Omit<IngestParts, 'spool'> {
+export interface IngestServiceOptions extends Omit<IngestParts, 'spool' | 'unsure'> {
   /** folder of ours, shared by all processes that receive bundles or run jobs: the metadata of jobs under way */
   readonly folder: string;
 }
@@ -50,7 +50,7 @@ export class IngestService {
   constructor({ folder, log, ...parts }: IngestServiceOptions) {
     // a job is named as the queue's own lines name it: its kind, and its id as text
     const named = log.child({ kind: 'ingest' }, { serializers: { job: String } });
-    this.#parts = { ...parts, log: named, spool: new MetadataSpool(folder) };
+    this.#parts = { ...parts, log: named, spool: new MetadataSpool(folder), unsure: new Set() };
     this.handler = ingestHandler(this.#parts);
     this.#sweeper = new Sweeper(this.#parts);
   }

@@ -1,5 +1,5 @@
 import { isDead } from '../lib/process-mark.js';
-import { BATCH, type IngestJob, type IngestPhase } from '../storage/database/ingest-jobs.js';
+import { type IngestJob, type IngestPhase, WORK } from '../storage/database/ingest-jobs.js';
 import { Claim, newRun } from './claim.js';
 import { removeLeftovers } from './leftovers.js';
 import { type IngestParts, jobOfGroup } from './parts.js';
@@ -30,7 +30,8 @@ interface Sighting {
 export class Sweeper {
   readonly #parts: IngestParts;
   #seen = new Map<number, Sighting>();
-  #unsure: string[] = [];
+  /** one look at all jobs is done */
+  #looked = false;
   #cleaned = -Infinity;
   /** stuck jobs that were told of */
   #stuck = new Set<number>();
@@ -48,10 +49,11 @@ export class Sweeper {
       this.#tellStuck(job, told);
       return this.#lookAtUpload(job, this.#see(job, before));
     });
-    await this.#each({ phases: ['queued', 'recording', 'finishing', 'failing'] }, (job) => {
+    await this.#each({ phases: WORK }, (job) => {
       this.#tellStuck(job, told);
       return this.#lookAtWork(job, this.#see(job, before));
     });
+    this.#looked = true;
     await this.#remind();
     if (performance.now() - this.#cleaned < CLEAN) return;
     this.#cleaned = performance.now();
@@ -123,19 +125,25 @@ export class Sweeper {
     }
   }
 
-  async #lookAtWork({ id, beat }: IngestJob, silence = Infinity): Promise<void> {
+  /** What is there at the first look may have lost its job; what comes later has just got one. */
+  async #lookAtWork({ id, beat }: IngestJob, silence = this.#looked ? 0 : Infinity): Promise<void> {
     if (silence < REMIND) return;
-    this.#unsure.push(String(id));
+    this.#parts.unsure.add(id);
     this.#seen.set(id, { beat, at: performance.now() });
   }
 
   /** For jobs that the queue does not know any more, or never heard of. */
   async #remind(): Promise<void> {
-    const ids = this.#unsure;
-    this.#unsure = [];
-    for (let start = 0; start < ids.length; start += BATCH) {
-      await this.#parts.queue.ensure('ingest', ids.slice(start, start + BATCH));
-    }
+    const { unsure, queue } = this.#parts;
+    if (unsure.size === 0) return;
+    const ids = [...unsure];
+    await queue.ensure('ingest', ids.map(String), (some) => this.#unfinished(some));
+    for (const id of ids) unsure.delete(id);
+  }
+
+  async #unfinished(ids: readonly string[]): Promise<readonly string[]> {
+    const jobs = await Promise.all(ids.map((id) => this.#parts.store.find(Number(id))));
+    return jobs.flatMap((job) => (job !== undefined && WORK.includes(job.phase) ? [String(job.id)] : []));
   }
 
   async #removeExpired(): Promise<void> {

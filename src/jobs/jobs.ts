@@ -5,7 +5,7 @@ import { Agenda, type Job, type JobNotification, toJobId } from 'agenda';
 import type { Logger } from 'pino';
 import { backoff } from '../lib/backoff.js';
 import { mayPass, messageOf, PacificaError } from '../lib/errors.js';
-import type { JobHandler, JobKind, JobQueue, JobRetries } from '../lib/job-queue.js';
+import type { JobHandler, JobKind, JobQueue, JobRetries, StillUnfinished } from '../lib/job-queue.js';
 import type { Database } from '../storage/database/database.js';
 import { JobAdmin } from './admin.js';
 import { backendFor, type QueueBackend } from './backend.js';
@@ -23,6 +23,9 @@ const HEALTH_TIMEOUT = 5000;
 
 /** ms that a handler gets to leave; what it writes after that is void, as that of a worker taken for dead */
 const STOP_TIMEOUT = 500;
+
+/** ids that the backend is asked about at once */
+const LOOK_AT = 500;
 
 /** ms between two removals of finished jobs, at most */
 const TIDY_EVERY = 600_000;
@@ -159,10 +162,27 @@ export class Jobs implements JobQueue {
 
   /**
    * Sees to it that each id has a job that waits or runs. Those that have one are left alone.
-   * @throws PacificaError `unavailable` when the backend can not be reached
+   * @throws PacificaError `unavailable` when the backend can not be reached; what `unfinished` throws
    */
-  async ensure(kind: JobKind, ids: readonly string[]): Promise<void> {
-    await this.#put(kind, ids, new Date(), true);
+  async ensure(kind: JobKind, ids: readonly string[], unfinished: StillUnfinished): Promise<void> {
+    for (let start = 0; start < ids.length; start += LOOK_AT) {
+      // in this order: a job ends after its row is finished, so a row that is not finished now has lost its job
+      const idle = await this.#idle(kind, ids.slice(start, start + LOOK_AT));
+      if (idle.length > 0) await this.#put(kind, await unfinished(idle), new Date(), true);
+    }
+  }
+
+  /** @returns those of the ids that have no job which waits or runs */
+  async #idle(kind: JobKind, ids: readonly string[]): Promise<string[]> {
+    const { repository, store } = this.#backend;
+    try {
+      const { jobs } = await repository.queryJobs({ ids: ids.map((id) => store.idOf(kind, id)) });
+      const live = jobs.filter(({ lockedAt, nextRunAt }) => Boolean(lockedAt) || nextRunAt !== null);
+      const busy = new Set(live.map(({ _id }) => String(_id)));
+      return ids.filter((id) => !busy.has(store.idOf(kind, id)));
+    } catch (error) {
+      throw new PacificaError('unavailable', `can not look for ${kind} jobs: ${messageOf(error)}`, { cause: error });
+    }
   }
 
   async retries(kind: JobKind, id: string): Promise<JobRetries | undefined> {
@@ -172,6 +192,7 @@ export class Jobs implements JobQueue {
   }
 
   async #put(kind: JobKind, ids: readonly string[], at: Date, onlyIdle: boolean): Promise<void> {
+    if (ids.length === 0) return;
     try {
       await this.#backend.store.put(kind, ids, at, onlyIdle);
     } catch (error) {

@@ -21,12 +21,17 @@ export interface JobQueue {
   /**
    * Sees to it that each id has a job that waits or runs: for rows that are not finished and may have lost theirs.
    * Those that have one are left alone. Any number of processes may ask at once, there is one job afterwards.
+   * @param unfinished tells which of some ids still need one. It is asked of those that have none: their rows were read
+   * before, and may have been finished by a job that has ended since
    */
-  ensure(kind: JobKind, ids: readonly string[]): Promise<void>;
+  ensure(kind: JobKind, ids: readonly string[], unfinished: StillUnfinished): Promise<void>;
 
   /** @returns undefined when the job has not failed since it was put, or there is none */
   retries(kind: JobKind, id: string): Promise<JobRetries | undefined>;
 }
+
+/** @returns those of the ids whose rows are not finished */
+export type StillUnfinished = (ids: readonly string[]) => Promise<readonly string[]>;
 
 /** Where a job stands that failed and is tried again. */
 export interface JobRetries {

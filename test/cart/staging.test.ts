@@ -330,6 +330,19 @@ describe('crashes', () => {
     expect(queue.noted).toHaveLength(1);
   });
 
+  it('a cart that another process finishes while the next one looks is not queued again', async () => {
+    await start();
+    const [file] = site.lay(1, 100, 1000);
+    site.queue.paused = true;
+    await site.post('quick', [{ ...file }]);
+    const { service, queue } = site.another();
+    queue.beforeEnsure = () =>
+      site.service.handler(site.queue.noted[0] ?? '', { attempt: 1, signal: new AbortController().signal });
+    await service.sweep();
+    expect((await site.service.find('quick'))?.status).toBe('ready');
+    expect(queue.noted).toEqual([]);
+  });
+
   it('a bundle that was whole when the process died is not made again', async () => {
     await startFar();
     const files = site.lay(3, 100, 1000);

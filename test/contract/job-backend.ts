@@ -383,14 +383,15 @@ export function jobBackendContract(name: string, open: () => Promise<JobPlace>):
       });
 
       it('gives back what it locked and did not start', async () => {
-        let leave: () => void = () => undefined;
+        let leave: (() => void) | undefined;
         agenda.define('work', () => new Promise<void>((resolve) => (leave = resolve)), { concurrency: 1 });
         for (const n of [1, 2, 3]) await agenda.now('work', { n });
         await agenda.start();
         await until('all locked', async () => (await agenda.queryJobs({ state: 'running' })).total === 3);
+        await until('one begun', () => leave !== undefined);
         await agenda.stop();
         expect((await agenda.queryJobs({ state: 'queued' })).total).toBe(2);
-        leave();
+        leave?.();
       });
     });
 

@@ -5,6 +5,7 @@ import { openJobQueue } from '../../src/jobs/jobs.js';
 import { type JobWorker, startWorker } from '../support/job-workers.js';
 import { WORK } from '../support/job-worker-options.js';
 import { silent } from '../support/log.js';
+import { allUnfinished } from '../support/unfinished.js';
 import type { JobPlace } from './job-backend.js';
 
 const WORKERS = 4;
@@ -67,7 +68,7 @@ export function jobChurnContract(name: string, open: () => Promise<JobPlace>, jo
             throw new Error(`nothing was done for ${STANDSTILL} ms after ${done} jobs: ${JSON.stringify(some)}`);
           }
           if (put < jobCount && put - done < WAVE / 2) {
-            await jobs.ensure('cart', ids.slice(put, put + WAVE));
+            await jobs.ensure('cart', ids.slice(put, put + WAVE), allUnfinished);
             put += WAVE;
           }
           const victim = Math.floor(Math.random() * WORKERS);

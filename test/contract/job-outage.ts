@@ -7,6 +7,7 @@ import { PacificaError } from '../../src/lib/errors.js';
 import type { JobRun } from '../../src/lib/job-queue.js';
 import { WORK } from '../support/job-worker-options.js';
 import { until } from '../support/until.js';
+import { allUnfinished } from '../support/unfinished.js';
 import type { JobPlace } from './job-backend.js';
 
 /** What the log says while the server is away. */
@@ -57,7 +58,7 @@ export function jobOutageContract(name: string, server: OutageServer, open: () =
       }
       const [one, other] = jobs;
       if (one === undefined || other === undefined) throw new Error('there are two');
-      await one.ensure('cart', ids);
+      await one.ensure('cart', ids, allUnfinished);
       await Promise.all(jobs.map((some) => some.start()));
       const rows = (): Promise<{ effects: number }[]> =>
         database.sequelize.query('SELECT effects FROM test_work', { type: QueryTypes.SELECT });

@@ -7,6 +7,7 @@ import { PacificaError } from '../../src/lib/errors.js';
 import type { JobHandler, JobKind, JobRows, JobRun } from '../../src/lib/job-queue.js';
 import { silent } from '../support/log.js';
 import { until } from '../support/until.js';
+import { allUnfinished } from '../support/unfinished.js';
 import type { JobPlace } from './job-backend.js';
 
 /** ms: so long that nothing is found by it while a test runs */
@@ -182,7 +183,7 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
         await jobs.add('cart', 'later', { delay: NEVER });
         await until('both runs', () => runs.length >= 2 && jobs.counts.get('cart')?.retried === 1, SOON);
         const { jobs: before } = await backend.repository.queryJobs({ sort: { nextRunAt: 'asc' } });
-        await jobs.ensure('cart', ['running', 'retrying', 'later', 'missing']);
+        await jobs.ensure('cart', ['running', 'retrying', 'later', 'missing'], allUnfinished);
         await until('the missing one', () => runs.some(({ id }) => id === 'missing'), SOON);
         const { jobs: after } = await backend.repository.queryJobs({ state: 'scheduled' });
         const later = before.find(({ data }) => (data as { id: string }).id === 'later');
@@ -195,11 +196,34 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
         );
       });
 
+      it('makes none for a row that its job finished after it was read, nor asks about those that have one', async () => {
+        const door = gate();
+        const { runs, handler } = recorder(async (id) => {
+          if (id === 'running') await door.opens;
+        });
+        const jobs = await queue({ cart: handler });
+        await jobs.add('cart', 'running');
+        await jobs.add('cart', 'done');
+        await until('its end', () => jobs.counts.get('cart')?.succeeded === 1 && runs.length === 2, SOON);
+        const asked: string[] = [];
+        await jobs.ensure('cart', ['done', 'running', 'lost'], async (ids) => {
+          asked.push(...ids);
+          // a run that ends between the look at the queue and the putting
+          door.open();
+          await until('the other end', () => jobs.counts.get('cart')?.succeeded === 2, SOON);
+          return ['lost'];
+        });
+        expect(asked.toSorted()).toEqual(['done', 'lost']);
+        await until('the lost one', () => jobs.counts.get('cart')?.succeeded === 3, SOON);
+        expect(runs.map(({ id }) => id).toSorted()).toEqual(['done', 'lost', 'running']);
+        expect(await waiting()).toBe(0);
+      });
+
       it('makes more jobs at once than fit into one statement', async () => {
         const front = await client();
         // FerretDB reads all of them for each one that it stores; there are 50 at a time there
         const ids = Array.from({ length: place.atomic ? 1234 : 123 }, (_, n) => `${n}`);
-        await front.ensure('cart', ids);
+        await front.ensure('cart', ids, allUnfinished);
         expect(await waiting()).toBe(ids.length);
       });
     });

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { groupOf } from '../../src/ingest/parts.js';
+import type { IngestService } from '../../src/ingest/service.js';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { PacificaError } from '../../src/lib/errors.js';
 import { processMark } from '../../src/lib/process-mark.js';
@@ -109,28 +110,72 @@ it('leaves an upload alone that this process receives', async () => {
 });
 
 describe('a job that nobody works on', () => {
-  it('is put on the queue again: at the first look, then when nothing happens for a minute', async () => {
-    vi.useFakeTimers({ toFake: ['performance'] });
-    const broken = site.another({
+  /** Takes a bundle in while the queue is down. */
+  async function unqueued(): Promise<{ id: number; service: IngestService; asked: string[]; mend: () => void }> {
+    let down = true;
+    const asked: string[] = [];
+    const away = new PacificaError('unavailable', 'the queue is down');
+    const service = site.another({
       queue: {
-        add: () => Promise.reject(new PacificaError('unavailable', 'the queue is down')),
-        ensure: () => Promise.resolve(),
+        add: () => Promise.reject(away),
+        ensure: async (_kind, ids, unfinished) => {
+          if (down) throw away;
+          asked.push(...(await unfinished(ids)));
+        },
         retries: () => Promise.resolve(undefined),
       },
     });
-    const { record } = await broken.receive(piecesOf(bundle({ a: 'a' })), { user: 'root' });
+    await service.sweep();
+    const { record } = await service.receive(piecesOf(bundle({ a: 'a' })), { user: 'root' });
     expect(record).toMatchObject({ state: 'OK' });
+    return { id: record.job_id, service, asked, mend: () => (down = false) };
+  }
+
+  it('is put on the queue again: at the first look, then when nothing happens for a minute', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const { id } = await unqueued();
     await site.service.sweep();
-    expect(site.ensured()).toEqual([String(record.job_id)]);
+    expect(site.ensured()).toEqual([String(id)]);
     vi.advanceTimersByTime(30_000);
     await site.service.sweep();
     expect(site.ensured()).toHaveLength(1);
     vi.advanceTimersByTime(31_000);
     await site.service.sweep();
     expect(site.ensured()).toHaveLength(2);
-    await site.run(record.job_id);
+    await site.run(id);
     await site.another().sweep();
     expect(site.ensured()).toHaveLength(2);
+  });
+
+  it('is put on the queue once that is back, by the process that could not', async () => {
+    const { id, service, asked, mend } = await unqueued();
+    await expect(service.sweep()).rejects.toThrow('the queue is down');
+    mend();
+    await service.sweep();
+    expect(asked).toEqual([String(id)]);
+    await service.sweep();
+    expect(asked).toHaveLength(1);
+  });
+
+  it('is not looked for where all is well: a new job has just been put, a finished one needs none', async () => {
+    await site.service.sweep();
+    const { record } = await site.service.receive(piecesOf(bundle({ a: 'a' })), { user: 'root' });
+    await site.service.sweep();
+    expect(site.ensured()).toEqual([]);
+    // between the reading of its row and the answer of the queue it is done
+    const next = site.another({
+      queue: {
+        add: () => Promise.resolve(),
+        ensure: async (_kind, ids, unfinished) => {
+          expect(ids).toEqual([String(record.job_id)]);
+          await site.run(record.job_id);
+          expect(await unfinished(ids)).toEqual([]);
+        },
+        retries: () => Promise.resolve(undefined),
+      },
+    });
+    await next.sweep();
+    expect(await site.state(record.job_id)).toMatchObject({ complete: true });
   });
 });
 

@@ -8,6 +8,7 @@ import type { JobPlace } from '../contract/job-backend.js';
 import { sqlitePlace } from '../support/job-places.js';
 import { silent } from '../support/log.js';
 import { overriding } from '../support/overriding.js';
+import { allUnfinished } from '../support/unfinished.js';
 import { until } from '../support/until.js';
 
 const LOCK = 600;
@@ -43,13 +44,13 @@ async function slow(ms: () => number, slots: number): Promise<{ jobs: Jobs; runs
 it('runs every job once, with all its slots, when a job takes longer to come than its lock lasts', async () => {
   let waits = LOCK + 100;
   const { jobs, runs } = await slow(() => waits, 2);
-  await jobs.ensure('cart', ['1', '2', '3']);
+  await jobs.ensure('cart', ['1', '2', '3'], allUnfinished);
   await jobs.start();
   await until('all', () => jobs.counts.get('cart')?.succeeded === 3, 10_000);
   expect(runs.toSorted()).toEqual(['1', '2', '3']);
   // no slot is lost by that: two can still run at a time
   waits = 0;
-  await jobs.ensure('cart', ['4', '5']);
+  await jobs.ensure('cart', ['4', '5'], allUnfinished);
   await until('the rest', () => jobs.counts.get('cart')?.succeeded === 5, 5000);
   expect(jobs.counts.get('cart')).toMatchObject({ started: 5, lost: 0 });
   await jobs.stop();

@@ -10,7 +10,7 @@ import { type CartServiceParts, CartService, type CartSettings } from '../../src
 import { cartApp } from '../../src/daemon/cart.js';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { mayPass } from '../../src/lib/errors.js';
-import type { JobHandler, JobKind, JobQueue } from '../../src/lib/job-queue.js';
+import type { JobHandler, JobKind, JobQueue, StillUnfinished } from '../../src/lib/job-queue.js';
 import { PosixBackend } from '../../src/storage/backends/posix/posix-backend.js';
 import { CartTables } from '../../src/storage/database/carts.js';
 import { Database } from '../../src/storage/database/database.js';
@@ -38,6 +38,8 @@ export class DirectQueue implements JobQueue {
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
   readonly errors: unknown[] = [];
+  /** what happens between the reading of rows and the asking of the queue */
+  beforeEnsure: () => Promise<void> = () => Promise.resolve();
 
   async add(_kind: JobKind, id: string): Promise<void> {
     this.noted.push(id);
@@ -46,8 +48,9 @@ export class DirectQueue implements JobQueue {
     this.#running.add(running);
   }
 
-  async ensure(kind: JobKind, ids: readonly string[]): Promise<void> {
-    for (const id of ids) await this.add(kind, id);
+  async ensure(kind: JobKind, ids: readonly string[], unfinished: StillUnfinished): Promise<void> {
+    await this.beforeEnsure();
+    for (const id of await unfinished(ids)) await this.add(kind, id);
   }
 
   async retries(): Promise<undefined> {

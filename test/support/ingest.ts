@@ -11,7 +11,7 @@ import type { IngestSettings } from '../../src/ingest/parts.js';
 import { IngestService } from '../../src/ingest/service.js';
 import type { StateRecord } from '../../src/ingest/state.js';
 import { type Jobs, openJobQueue } from '../../src/jobs/jobs.js';
-import type { JobHandler, JobKind, JobQueue } from '../../src/lib/job-queue.js';
+import type { JobHandler, JobKind, JobQueue, StillUnfinished } from '../../src/lib/job-queue.js';
 import { PosixBackend } from '../../src/storage/backends/posix/posix-backend.js';
 import { Database } from '../../src/storage/database/database.js';
 import { IngestJobs } from '../../src/storage/database/ingest-jobs.js';
@@ -43,9 +43,8 @@ class NotingQueue implements JobQueue {
     return Promise.resolve();
   }
 
-  async ensure(_kind: JobKind, ids: readonly string[]): Promise<void> {
-    this.ensured.push(...ids);
-    return Promise.resolve();
+  async ensure(_kind: JobKind, ids: readonly string[], unfinished: StillUnfinished): Promise<void> {
+    this.ensured.push(...(await unfinished(ids)));
   }
 
   async retries(): Promise<undefined> {

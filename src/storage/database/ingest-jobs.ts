@@ -26,7 +26,7 @@ import type { Stored } from './stored.js';
 export type IngestPhase = 'receiving' | 'queued' | 'recording' | 'finishing' | 'done' | 'failing' | 'failed';
 
 /** Phases in which somebody has to call the job's handler. */
-const WORK: readonly IngestPhase[] = ['queued', 'recording', 'finishing', 'failing'];
+export const WORK: readonly IngestPhase[] = ['queued', 'recording', 'finishing', 'failing'];
 
 /** Phases in which nothing of a job is on record elsewhere. */
 const CANCELLABLE: readonly IngestPhase[] = ['receiving', 'queued'];
