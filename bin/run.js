@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { execute, settings } from '@oclif/core';
+import { execute, settings } from '../dist/cli/oclif.js';
 
 // what runs is dist/, whatever NODE_ENV says: nobody's TypeScript is looked for
 settings.enableAutoTranspile = false;

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { Command, Errors, Flags } from '@oclif/core';
+import { Command, Errors, Flags } from './oclif.js';
 import { type LoadOptions, type Reading, readConfig, type Config, type SettingName } from '../config/load.js';
 import type { ServiceName } from '../config/setting.js';
 import { maskSecrets } from '../lib/mask-secrets.js';

@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from './oclif.js';
 import type { SettingName } from '../config/load.js';
 
 // Flags that several client commands have: one name, one letter, one meaning.

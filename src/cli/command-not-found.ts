@@ -1,4 +1,4 @@
-import type { Hook } from '@oclif/core';
+import type { Hook } from './oclif.js';
 import { closest } from '../lib/closest.js';
 import { PacificaError } from '../lib/errors.js';
 import { isGiven, renderError, renderJsonError, reportOf, wantsColor } from './error-report.js';

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util';
-import { Errors } from '@oclif/core';
+import { Errors } from './oclif.js';
 import { closest } from '../lib/closest.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
 import { maskSecrets } from '../lib/mask-secrets.js';

@@ -1,4 +1,4 @@
-import { Errors } from '@oclif/core';
+import { Errors } from './oclif.js';
 import { type ErrorCode, mayPass, PacificaError } from '../lib/errors.js';
 
 /** What every command ends with (docs/exit-codes.md). "Try again later" is apart from "never". */

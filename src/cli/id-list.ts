@@ -1,4 +1,4 @@
-import { Args, Flags } from '@oclif/core';
+import { Args, Flags } from './oclif.js';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
 import { readInput } from './read-input.js';

@@ -1,4 +1,4 @@
-import { Args } from '@oclif/core';
+import { Args } from './oclif.js';
 import { parseCartUid } from '../cart/names.js';
 import type { JobView } from '../jobs/admin.js';
 import { PacificaError } from '../lib/errors.js';

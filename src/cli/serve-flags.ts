@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from './oclif.js';
 import type { SettingName } from '../config/load.js';
 
 /** Flags of every command that works on the data folder of this machine. */

@@ -1,6 +1,6 @@
-import { Errors } from '@oclif/core';
 import { describe, expect, it } from 'vitest';
 import { EXIT, exitCodeOf, exitCodeOfAll } from '../../src/cli/exit-codes.js';
+import { Errors } from '../../src/cli/oclif.js';
 import { type ErrorCode, PacificaError } from '../../src/lib/errors.js';
 
 // scripts of sites depend on these numbers

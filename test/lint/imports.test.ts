@@ -24,6 +24,14 @@ it.each([
   expect(await broken(path, text)).toContain('no-restricted-imports');
 });
 
+it.each(['src/commands/serve.ts', 'src/cli/base-command.ts', 'src/lib/mutex.ts', 'bin/run.js'])(
+  '%s may not import oclif but from cli/oclif.js',
+  async (path) => {
+    expect(await broken(path, "import '@oclif/core';\n")).toContain('no-restricted-imports');
+    expect(await broken('src/cli/oclif.ts', "import '@oclif/core';\n")).not.toContain('no-restricted-imports');
+  },
+);
+
 it('sees imports that are made while running, too', async () => {
   expect(await broken('src/jobs/backend.ts', "await import('../daemon/app.js');\n")).toContain('no-restricted-syntax');
 });

@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { archiveUrl, jobsFlag } from '../../cli/client-flags.js';
 import { confirm } from '../../cli/confirm.js';

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { archiveUrl, jobsFlag, outputFlag, progressFlag } from '../../cli/client-flags.js';
 import { DownloadCommand } from '../../cli/download-command.js';
 import { idArgs, idFlags, requireIds } from '../../cli/id-list.js';

@@ -1,4 +1,4 @@
-import { Args } from '@oclif/core';
+import { Args } from '../../cli/oclif.js';
 import { archiveUrl } from '../../cli/client-flags.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { paragraphs } from '../../cli/text.js';

@@ -1,4 +1,4 @@
-import { Args, Flags } from '@oclif/core';
+import { Args, Flags } from '../../cli/oclif.js';
 import { archiveUrl, jobsFlag, progressFlag } from '../../cli/client-flags.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { readIds } from '../../cli/id-list.js';

@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { jobsFlag, progressFlag } from '../../cli/client-flags.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { exitCodeOf } from '../../cli/exit-codes.js';

@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { ServeCommand } from '../../cli/serve-command.js';
 import { fileUrl } from '../../lib/file-url.js';
 import { PacificaError } from '../../lib/errors.js';

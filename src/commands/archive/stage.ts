@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { archiveUrl, jobsFlag, progressFlag } from '../../cli/client-flags.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { idArgs, idFlags, requireIds } from '../../cli/id-list.js';

@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import type { VerifyOptions, VerifyResult } from '../../archive/verify.js';
 import { everyFile, parseSelection } from '../../archive/verify-selection.js';
 import { ClientCommand } from '../../cli/client-command.js';

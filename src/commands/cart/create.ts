@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Args, Flags } from '@oclif/core';
+import { Args, Flags } from '../../cli/oclif.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { cartUrl, catalogUrl, progressFlag } from '../../cli/client-flags.js';
 import { startProgress } from '../../cli/progress.js';

@@ -1,4 +1,4 @@
-import { Args } from '@oclif/core';
+import { Args } from '../../cli/oclif.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { cartUrl } from '../../cli/client-flags.js';
 import { CartClient } from '../../client/cart-client.js';

@@ -1,4 +1,4 @@
-import { Args, Flags } from '@oclif/core';
+import { Args, Flags } from '../../cli/oclif.js';
 import { AdminCommand } from '../../cli/admin-command.js';
 import { progressFlag } from '../../cli/client-flags.js';
 import { exitCodeOfAll } from '../../cli/exit-codes.js';

@@ -1,4 +1,4 @@
-import { Args, Flags } from '@oclif/core';
+import { Args, Flags } from '../../cli/oclif.js';
 import { cartUrl, outputFlag, progressFlag } from '../../cli/client-flags.js';
 import { DownloadCommand } from '../../cli/download-command.js';
 import { Extraction } from '../../cli/extract.js';

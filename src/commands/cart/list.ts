@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { AdminCommand } from '../../cli/admin-command.js';
 import { paragraphs, printable, table } from '../../cli/text.js';
 import type { CartService } from '../../cart/service.js';

@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { AdminCommand } from '../../cli/admin-command.js';
 import { progressFlag } from '../../cli/client-flags.js';
 import { startProgress } from '../../cli/progress.js';

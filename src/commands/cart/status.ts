@@ -1,4 +1,4 @@
-import { Args, Flags } from '@oclif/core';
+import { Args, Flags } from '../../cli/oclif.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { cartUrl, progressFlag } from '../../cli/client-flags.js';
 import { startProgress } from '../../cli/progress.js';

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { ClientCommand } from '../../cli/client-command.js';
 import { catalogUrl } from '../../cli/client-flags.js';
 import { paragraphs, printable } from '../../cli/text.js';

@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { AdminCommand } from '../../cli/admin-command.js';
 import { parseJobId } from '../../cli/job-id.js';
 import { paragraphs } from '../../cli/text.js';

@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { AdminCommand } from '../../cli/admin-command.js';
 import { parseSince } from '../../cli/since.js';
 import { paragraphs, table } from '../../cli/text.js';

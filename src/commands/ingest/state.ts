@@ -1,4 +1,4 @@
-import { Args, Flags } from '@oclif/core';
+import { Args, Flags } from '../../cli/oclif.js';
 import { ingestUrl, progressFlag } from '../../cli/client-flags.js';
 import { IngestCommand } from '../../cli/ingest-command.js';
 import { facts, paragraphs } from '../../cli/text.js';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { pipeline } from 'node:stream/promises';
-import { Args, Flags } from '@oclif/core';
+import { Args, Flags } from '../../cli/oclif.js';
 import { ingestUrl, progressFlag } from '../../cli/client-flags.js';
 import { IngestCommand } from '../../cli/ingest-command.js';
 import { startProgress } from '../../cli/progress.js';

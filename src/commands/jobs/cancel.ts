@@ -1,4 +1,4 @@
-import { Flags } from '@oclif/core';
+import { Flags } from '../../cli/oclif.js';
 import { confirm } from '../../cli/confirm.js';
 import { idOf, jobArgs, JobsCommand, parseJob, rowsOf } from '../../cli/jobs-command.js';
 import { dataDirFlag } from '../../cli/serve-flags.js';

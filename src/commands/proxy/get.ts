@@ -1,4 +1,4 @@
-import { Args } from '@oclif/core';
+import { Args } from '../../cli/oclif.js';
 import { DownloadCommand } from '../../cli/download-command.js';
 import { outputFlag, progressFlag, proxyUrl } from '../../cli/client-flags.js';
 import { ProxyClient } from '../../client/proxy-client.js';
