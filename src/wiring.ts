@@ -26,7 +26,7 @@ import { type Jobs, openJobQueue } from './jobs/jobs.js';
 import { parseArchiveId } from './lib/archive-id.js';
 import { parseDailyWindow } from './lib/daily-window.js';
 import { messageOf, PacificaError } from './lib/errors.js';
-import { type JobHandler, type JobKind, jobKinds } from './lib/job-queue.js';
+import type { JobHandler, JobKind } from './lib/job-queue.js';
 import type { Metric } from './lib/metric.js';
 import type { StorageBackend } from './storage/backends/backend.js';
 import { openBackend } from './storage/backends/index.js';
@@ -85,9 +85,11 @@ export async function buildHouse({
   works,
   signal,
 }: HouseOptions): Promise<House> {
-  // a kind of jobs is named as the service that puts them
-  const parted = (kind: JobKind): boolean => names.includes(kind) || works.includes(kind);
-  await makeFolders(config, jobKinds.filter(parted));
+  // services that put jobs, and the work on these
+  const has = (service: 'cart' | 'ingest'): boolean => names.includes(service) || works.includes(service);
+  const verifies = isVerifier(config, names, works);
+  const queues = has('cart') || has('ingest') || verifies;
+  await makeFolders(config, has);
   const database = await openDatabase(config, log, signal);
   const closing: (() => Promise<void>)[] = [() => database.close()];
   const closeAll = async (): Promise<void> => {
@@ -112,23 +114,34 @@ export async function buildHouse({
     let local: LocalArchive | undefined;
     const localArchive = (): LocalArchive => (local ??= keep('archive', openLocalArchive(parts)));
 
-    let verifying: VerifySchedule | undefined;
     if (names.includes('archive')) {
       const archive = localArchive();
-      verifying = openVerifySchedule(parts);
-      if (verifying !== undefined) {
-        const schedule = verifying;
-        background.sweeps.push(() => schedule.tick());
-        closing.push(() => schedule.stop());
-      }
       apps.set(
         'archive',
         archiveApp(appOptions(parts, 'archive'), { archive, writeOnce: config.archiveinterface.write_once }),
       );
     }
     if (names.includes('catalog')) apps.set('catalog', buildCatalogApp(parts));
+    const handlers = new Map<JobKind, JobHandler>();
+    const work = (kind: JobKind, handler: JobHandler): void => {
+      if (works.includes(kind)) handlers.set(kind, handler);
+    };
     let jobs: Jobs | undefined;
-    if (names.includes('proxy') || jobKinds.some(parted)) {
+    let verifying: VerifySchedule | undefined;
+    if (queues) {
+      const queue = await openJobs(parts, works.length > 0 ? handlers : undefined);
+      jobs = queue;
+      closing.push(() => queue.stop());
+      checks.push({ name: 'jobs', check: () => queue.health() });
+      background.jobs = queue;
+    }
+    if (jobs !== undefined && verifies) {
+      const schedule = buildVerifySchedule(parts, jobs);
+      verifying = schedule;
+      work('verify', schedule.handler);
+      background.sweeps.push(() => schedule.tick());
+    }
+    if (names.includes('proxy') || has('cart') || has('ingest')) {
       // what the site names, else the storage itself
       const { url } = config.archiveinterface;
       const archive = url === '' ? localArchive() : keep('archiveinterface', openRemoteArchive(config, url));
@@ -140,29 +153,23 @@ export async function buildHouse({
         if (itsArchive !== archive) closing.push(() => itsArchive.close());
         apps.set('proxy', buildProxyApp(parts, itsArchive));
       }
-      if (jobKinds.some(parted)) {
-        const handlers = new Map<JobKind, JobHandler>();
-        const queue = await openJobs(parts, works.length > 0 ? handlers : undefined);
-        jobs = queue;
-        closing.push(() => queue.stop());
-        checks.push({ name: 'jobs', check: () => queue.health() });
-        background.jobs = queue;
-        if (parted('cart')) {
-          const service = buildCarts(parts, archive, queue);
-          closing.push(() => service.close());
-          if (works.includes('cart')) handlers.set('cart', service.handler);
-          background.sweeps.push(() => service.sweep());
-          if (names.includes('cart'))
-            apps.set('cart', cartApp(appOptions(parts, 'cart'), { service, bodyLimit: config.cartd.body_limit }));
-        }
-        if (parted('ingest')) {
-          const service = buildIngest(parts, archive, queue);
-          if (works.includes('ingest')) handlers.set('ingest', service.handler);
-          background.sweeps.push(() => service.sweep());
-          const { auth_header: authHeader, default_user: defaultUser } = config.ingest;
-          if (names.includes('ingest'))
-            apps.set('ingest', ingestApp(appOptions(parts, 'ingest'), { service, authHeader, defaultUser }));
-        }
+      if (jobs !== undefined && has('cart')) {
+        const service = buildCarts(parts, archive, jobs);
+        closing.push(() => service.close());
+        work('cart', service.handler);
+        work('cart-purge', service.purgeHandler);
+        background.sweeps.push(() => service.sweep());
+        if (names.includes('cart'))
+          apps.set('cart', cartApp(appOptions(parts, 'cart'), { service, bodyLimit: config.cartd.body_limit }));
+      }
+      if (jobs !== undefined && has('ingest')) {
+        const service = buildIngest(parts, archive, jobs);
+        work('ingest', service.handler);
+        work('ingest-purge', service.purgeHandler);
+        background.sweeps.push(() => service.sweep());
+        const { auth_header: authHeader, default_user: defaultUser } = config.ingest;
+        if (names.includes('ingest'))
+          apps.set('ingest', ingestApp(appOptions(parts, 'ingest'), { service, authHeader, defaultUser }));
       }
     }
     return {
@@ -273,10 +280,13 @@ class Background {
 }
 
 /** Makes the folders that the services write to: what is wrong with one is said at the start, not at the first upload. */
-async function makeFolders({ data, cartd, ingest }: Config, kinds: readonly JobKind[]): Promise<void> {
+async function makeFolders(
+  { data, cartd, ingest }: Config,
+  has: (service: 'cart' | 'ingest') => boolean,
+): Promise<void> {
   const folders = [data.dir];
-  if (kinds.includes('cart')) folders.push(cartd.volume_path);
-  if (kinds.includes('ingest')) folders.push(ingest.volume_path);
+  if (has('cart')) folders.push(cartd.volume_path);
+  if (has('ingest')) folders.push(ingest.volume_path);
   for (const folder of folders) {
     try {
       await mkdir(folder, { recursive: true });
@@ -338,13 +348,25 @@ export function openStorage({ archive, posix }: Config): StorageBackend {
   return openBackend(archive.storage, { useId2filename: posix.use_id2filename });
 }
 
-/** What verifies the archive of this machine in the background, where the site wants that. */
-function openVerifySchedule({ config, database, log }: Parts): VerifySchedule | undefined {
+/**
+ * @returns whether a process takes part in verifying the archive in the background: where the site wants that, and the
+ * archive is its own. A worker whose archive is behind a URL would read it over the network; the archive's daemon does it.
+ */
+function isVerifier(
+  { archiveinterface }: Config,
+  services: readonly ServiceName[],
+  works: readonly JobKind[],
+): boolean {
+  if (archiveinterface.verify_schedule === '') return false;
+  return services.includes('archive') || (works.includes('verify') && archiveinterface.url === '');
+}
+
+function buildVerifySchedule({ config, database, log }: Parts, queue: Jobs): VerifySchedule {
   const { verify_schedule: times, verify_interval: interval, verify_rate: rate } = config.archiveinterface;
-  if (times === '') return undefined;
   return new VerifySchedule({
     verifier: openVerifier(config, database),
     runs: new VerifyRuns(database),
+    queue,
     window: parseDailyWindow(times),
     intervalMs: interval * 1000,
     rate: rate === 0 ? undefined : rate,
@@ -395,7 +417,13 @@ async function openJobs(
     work: handlers !== undefined,
     lockLifetimeMs: jobs.lock_lifetime * 1000,
     concurrency,
-    concurrencyOf: { ...(cart > 0 && { cart }), ...(ingest > 0 && { ingest }) },
+    concurrencyOf: {
+      ...(cart > 0 && { cart }),
+      ...(ingest > 0 && { ingest }),
+      verify: 1,
+      'ingest-purge': 1,
+      'cart-purge': 1,
+    },
     keepFinishedMs: jobs.keep_finished * 1000,
     connectAttempts: connection.connect_attempts,
     connectWait: connection.connect_wait * 1000,

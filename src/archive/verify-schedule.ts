@@ -1,18 +1,18 @@
 import type { DailyWindow } from '../lib/daily-window.js';
-import { messageOf } from '../lib/errors.js';
+import type { JobHandler, JobQueue } from '../lib/job-queue.js';
 import type { Metric } from '../lib/metric.js';
+import { neverGivenUp } from '../lib/standing-job.js';
 import type { VerifyRuns } from '../storage/database/archive-verify.js';
-import type { ArchiveVerifier, VerifyResult } from './verify.js';
+import type { ArchiveVerifier } from './verify.js';
 import { everyFile } from './verify-selection.js';
 
-/** what a round is written down as */
+/** what a round is written down as, and the id of its job */
 const ROUND = 'schedule';
-/** ms without a sign of life after which the round of another process is taken over; see {@link ArchiveVerifier} */
-const SILENCE = 60_000;
 
 export interface VerifyScheduleOptions {
   readonly verifier: ArchiveVerifier;
   readonly runs: VerifyRuns;
+  readonly queue: JobQueue;
   /** when files are read */
   readonly window: DailyWindow;
   /** ms from the beginning of a round to that of the next one */
@@ -23,36 +23,34 @@ export interface VerifyScheduleOptions {
 }
 
 /**
- * Verifies the whole archive in rounds, a part each day, beside a running daemon. Of several processes on one database
- * one is at it at a time; how far it is is in the database, so that any of them goes on.
+ * Verifies the whole archive in rounds, a part each day, beside a running daemon. A round is one job, so that one process
+ * at a time is at it; how far it is is in the database, so that any that has the archive goes on.
  */
 export class VerifySchedule {
   readonly #options: VerifyScheduleOptions;
-  readonly #stop = new AbortController();
   readonly #totals = { files: 0, bytes: 0, damaged: 0 };
-  #running: Promise<void> | undefined;
 
   constructor(options: VerifyScheduleOptions) {
     this.#options = options;
   }
 
-  /** Begins, or goes on, when it is time and nobody else is at it; does not wait for its end. Call it every few seconds. */
-  async tick(now: Date = new Date()): Promise<void> {
-    const left = this.#options.window.left(now);
-    if (left === undefined || this.#running !== undefined || this.#stop.signal.aborted) return;
-    const last = await this.#options.runs.find(ROUND);
-    if (last !== undefined) {
-      const rests = last.ended !== null && now.getTime() < last.started + this.#options.intervalMs;
-      const isOthers = last.ended === null && Math.abs(now.getTime() - last.updated) < SILENCE;
-      if (rests || isOthers) return;
-    }
-    this.#running = this.#run(performance.now() + left).finally(() => (this.#running = undefined));
+  /** Sees to it that there is a job when it is time. Call it every few seconds. */
+  async tick(): Promise<void> {
+    const isTime = async (): Promise<boolean> => (await this.#left()) !== undefined;
+    // and once more, after a look at the queue: its job may have come to the end of the round meanwhile
+    if (await isTime())
+      await this.#options.queue.ensure('verify', [ROUND], async (ids) => ((await isTime()) ? ids : []));
   }
 
-  /** Stops reading; resolves when it is written down how far it is. */
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    await this.#running;
+  /** @returns ms until the window closes; undefined when it is not open, or the next round has time */
+  async #left(): Promise<number | undefined> {
+    const { window, runs, intervalMs } = this.#options;
+    const now = new Date();
+    const left = window.left(now);
+    if (left === undefined) return undefined;
+    const last = await runs.find(ROUND);
+    const rests = last !== undefined && last.ended !== null && now.getTime() < last.started + intervalMs;
+    return rests ? undefined : left;
   }
 
   /** what this process did since its start */
@@ -68,29 +66,27 @@ export class VerifySchedule {
     ];
   }
 
-  async #run(deadline: number): Promise<void> {
+  /** The handler of `verify` jobs: reads until all is read or the window closes. */
+  readonly handler: JobHandler = neverGivenUp(async (_id, { signal }) => {
     const { verifier, log, rate } = this.#options;
-    try {
-      const result: VerifyResult = await verifier.selection(
-        { ...everyFile, name: ROUND },
-        {
-          resume: true,
-          deadline,
-          rate,
-          signal: this.#stop.signal,
-          onFinding: (finding) => {
-            if (finding.reason === 'unrecorded') return;
-            this.#totals.damaged += 1;
-            log.error({ ...finding }, 'a file of the archive is damaged');
-          },
-          onRead: (bytes) => (this.#totals.bytes += bytes),
-          onCounts: () => (this.#totals.files += 1),
+    const left = await this.#left();
+    if (left === undefined) return;
+    const result = await verifier.selection(
+      { ...everyFile, name: ROUND },
+      {
+        resume: true,
+        deadline: performance.now() + left,
+        rate,
+        signal,
+        onFinding: (finding) => {
+          if (finding.reason === 'unrecorded') return;
+          this.#totals.damaged += 1;
+          log.error({ ...finding }, 'a file of the archive is damaged');
         },
-      );
-      log.info({ ...result }, result.complete ? 'the whole archive is verified' : 'a part of the archive is verified');
-    } catch (error) {
-      if (this.#stop.signal.aborted) return;
-      log.error({ err: error }, `verifying the archive is broken off, and gone on with later: ${messageOf(error)}`);
-    }
-  }
+        onRead: (bytes) => (this.#totals.bytes += bytes),
+        onCounts: () => (this.#totals.files += 1),
+      },
+    );
+    log.info({ ...result }, result.complete ? 'the whole archive is verified' : 'a part of the archive is verified');
+  });
 }

@@ -8,6 +8,7 @@ import { FileReader } from '../lib/file-reader.js';
 import type { JobHandler, JobQueue, JobRetries, JobRows, JobRun } from '../lib/job-queue.js';
 import { Lru } from '../lib/lru.js';
 import type { RandomReader } from '../lib/random-reader.js';
+import { neverGivenUp } from '../lib/standing-job.js';
 import { TarLayout } from '../lib/tar/layout.js';
 import { type Cart, type CartFile, type CartTables, type ClaimedCart, UNFINISHED } from '../storage/database/carts.js';
 import { CartFolders } from './folders.js';
@@ -61,7 +62,11 @@ export interface CartDownload {
 
 /** ms without a sign of life after which an unfinished cart is queued again: longer than the queue waits between tries */
 const STALLED = 600_000;
-/** ms between two looks for folders that belong to no cart */
+/** id of the `cart-purge` job that removes the data of deleted carts */
+const DELETED = 'deleted';
+/** id of the one that removes folders that belong to no cart */
+const ORPHANS = 'orphans';
+/** ms between two looks for such folders */
 const ORPHANS_INTERVAL = 3_600_000;
 /** layouts of tars that are kept for the next request, which often is for another range */
 const LAYOUTS = 32;
@@ -100,7 +105,7 @@ export class CartService {
     this.#leases = new Leases(tables, log);
     const { lruBufferTimeMs, lruPurge, copy, transferSize, concurrency } = settings;
     const links = new Links(copy === 'auto');
-    const removeDeleted = (): Promise<void> => this.#removeDeleted();
+    const removeDeleted = (): Promise<unknown> => this.#removeDeleted();
     const space = new Space(tables, { volume, lruBufferTimeMs, lruPurge, removeDeleted });
     this.#parts = { tables, archive, folders: this.#folders, space, log, links, transferSize, concurrency };
   }
@@ -318,15 +323,17 @@ export class CartService {
 
   /**
    * Looks after what crashes leave: unfinished carts that nobody works on, data of deleted carts, folders without a cart.
-   * To be called at the start of a process that works on carts, and every few seconds.
+   * It puts jobs for them. To be called at the start of a process that works on carts, and every few seconds.
    */
   async sweep(): Promise<void> {
     await this.#requeue(Date.now() - (this.#swept ? STALLED : 0));
     this.#swept = true;
-    await this.#removeDeleted();
+    await this.#queue.ensure('cart-purge', [DELETED], async (ids) =>
+      (await this.#tables.removable(1)).length > 0 ? ids : [],
+    );
     if (Date.now() - this.#orphansLooked < ORPHANS_INTERVAL) return;
+    await this.#queue.ensure('cart-purge', [ORPHANS], (ids) => Promise.resolve(ids));
     this.#orphansLooked = Date.now();
-    await this.#removeOrphans();
   }
 
   /** @param before ms since 1970; unfinished carts that nobody has touched since then are queued */
@@ -350,22 +357,40 @@ export class CartService {
     );
   }
 
-  async #removeOrphans(): Promise<void> {
+  /** The handler of `cart-purge` jobs. */
+  readonly purgeHandler: JobHandler = neverGivenUp(async (id, { signal }) => {
+    if (id === ORPHANS) {
+      await this.#removeOrphans(signal);
+      // by the job, so that it is one look an interval however many processes there are
+      await this.#queue.add('cart-purge', ORPHANS, { delay: ORPHANS_INTERVAL });
+      return;
+    }
+    const errors = await this.#removeDeleted(signal);
+    if (errors.length > 0) throw new AggregateError(errors);
+  });
+
+  async #removeOrphans(signal: AbortSignal): Promise<void> {
     for await (const place of this.#folders.all()) {
+      signal.throwIfAborted();
       if ((await this.#tables.get(place.id))?.uid === place.uid) continue;
       this.#log.warn({ cart: place.id, uid: place.uid }, 'removing a folder that belongs to no cart');
       await this.#folders.remove(place);
     }
   }
 
-  async #removeDeleted(): Promise<void> {
+  /** @returns why some could not be removed */
+  async #removeDeleted(signal?: AbortSignal): Promise<unknown[]> {
+    const errors: unknown[] = [];
     for (const cart of await this.#tables.removable()) {
+      signal?.throwIfAborted();
       try {
         await this.#removeData(cart);
       } catch (error) {
         this.#log.error({ cart: cart.id, err: error }, REMOVE_LATER);
+        errors.push(error);
       }
     }
+    return errors;
   }
 
   /** Stops the work on deleted carts and removes what they have, unless they are being downloaded. */

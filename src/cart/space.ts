@@ -14,7 +14,7 @@ export interface SpaceOptions {
   /** whether carts are deleted to make room */
   readonly lruPurge: boolean;
   /** removes what deleted carts still have on the volume */
-  readonly removeDeleted: () => Promise<void>;
+  readonly removeDeleted: () => Promise<unknown>;
 }
 
 /**

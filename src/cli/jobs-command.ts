@@ -41,17 +41,17 @@ const ID = /^[1-9][0-9]{0,15}$/;
 /** @throws PacificaError `invalid` when no job can be so named */
 export function parseJob({ kind, id }: { kind: string; id: string }): NamedJob {
   if (kind === 'cart' && !/^[0-9]+$/.test(id)) return { kind, name: parseCartUid(id) };
-  if (!ID.test(id))
+  if ((kind === 'cart' || kind === 'ingest') && !ID.test(id))
     throw new PacificaError('invalid', `"${id}" is no id of a job`, { hint: 'see "pacifica jobs list"' });
   return { kind: kind as JobKind, name: id };
 }
 
 /**
- * @returns the id of the row that a job is about
+ * @returns the id of a job
  * @throws PacificaError `not-found` when there is no cart of that uid
  */
-export async function idOf({ carts }: Tools, { name }: NamedJob): Promise<string> {
-  if (ID.test(name)) return name;
+export async function idOf({ carts }: Tools, { kind, name }: NamedJob): Promise<string> {
+  if (kind !== 'cart' || ID.test(name)) return name;
   const cart = await carts.find(name);
   if (cart === undefined) throw new PacificaError('not-found', `there is no cart with the uid ${name}`);
   return String(cart.id);
@@ -64,9 +64,10 @@ export async function cartUids({ carts }: Tools, jobs: readonly JobView[]): Prom
   return new Map(ofCarts.map((job) => [job, uids.get(Number(job.id)) ?? '']));
 }
 
-/** @returns what jobs of a kind are about */
-export function rowsOf({ carts, ingest }: Tools, kind: JobKind): JobRows {
-  return { cart: carts.rows, ingest: ingest.rows }[kind];
+/** @returns what jobs of a kind are about; undefined when that is no row */
+export function rowsOf({ carts, ingest }: Tools, kind: JobKind): JobRows | undefined {
+  if (kind === 'cart') return carts.rows;
+  return kind === 'ingest' ? ingest.rows : undefined;
 }
 
 /** A job as `--json` prints it. @param uid of the cart that it is about */

@@ -9,7 +9,8 @@ import { jobKinds } from '../lib/job-queue.js';
 export default class Worker extends BaseCommand {
   static override summary = 'Run jobs only';
   static override description =
-    paragraphs(`Takes jobs that daemons put on the queue: bundles to be archived, carts to be staged. It answers no requests.
+    paragraphs(`Takes jobs that daemons put on the queue: bundles to be archived, carts to be staged, an archive on this machine
+to be verified, leftovers to be removed. It answers no requests.
 Any number of workers may run, on one machine or on several: see docs/deployment.md for what these must share.
 It runs until SIGTERM or Ctrl-C, and then hands its jobs back for others to take at once.`);
   static override examples = [

@@ -223,7 +223,7 @@ export const settings = {
     concurrency: setting(
       integer(1, 64),
       4,
-      'Jobs of one kind that one process runs at a time. A long one holds up no others as long as it is more than 1.',
+      'Ingests, and carts, that one process works on at a time. A long one holds up no others as long as it is more than 1.',
     ),
     cart_concurrency: setting(integer(0, 64), 0, 'The same for carts alone; 0 is as concurrency says.'),
     ingest_concurrency: setting(integer(0, 64), 0, 'The same for ingests alone; 0 is as concurrency says.'),

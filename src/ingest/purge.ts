@@ -1,13 +1,85 @@
+import type { JobHandler } from '../lib/job-queue.js';
+import { neverGivenUp } from '../lib/standing-job.js';
+import type { IngestPhase } from '../storage/database/ingest-jobs.js';
 import { Claim, newRun } from './claim.js';
 import { filesOf } from './files-of.js';
 import { removeLeftovers } from './leftovers.js';
-import type { IngestParts } from './parts.js';
+import { KEY_LIFETIME } from './open-job.js';
+import { type IngestParts, jobOfGroup } from './parts.js';
+
+/** id of the `ingest-purge` job */
+export const LEFTOVERS = 'leftovers';
+/** ms between two looks for what nobody needs any more */
+export const PURGE_INTERVAL = 60_000;
+
+/** Phases in which a job still needs its drafts and its metadata. */
+const NEEDS_DATA: readonly IngestPhase[] = ['receiving', 'queued', 'recording', 'failing'];
+
+/** Makes the handler of `ingest-purge` jobs: removes what nobody needs any more, now and every minute. */
+export function purgeHandler(parts: IngestParts): JobHandler {
+  const { store, queue, settings } = parts;
+  return neverGivenUp(async (_id, { signal }) => {
+    const { errors } = await purgeFailed(parts, Date.now() - settings.keepFailed, signal);
+    await store.forgetKeys(Date.now() - KEY_LIFETIME);
+    await removeOrphans(parts, signal);
+    if (errors.length > 0) throw new AggregateError(errors);
+    // by the job, so that it is one look an interval however many processes there are
+    await queue.add('ingest-purge', LEFTOVERS, { delay: PURGE_INTERVAL });
+  });
+}
+
+/**
+ * Removes the data that failed jobs have kept.
+ * @param before ms since 1970: of jobs that failed earlier
+ * @returns the jobs whose data was removed, and why that of others could not be
+ */
+export async function purgeFailed(
+  parts: IngestParts,
+  before: number,
+  signal?: AbortSignal,
+): Promise<{ purged: number[]; errors: unknown[] }> {
+  const purged: number[] = [];
+  const errors: unknown[] = [];
+  for (let after = 0; ;) {
+    const jobs = await parts.store.inPhase({ phases: ['failed'], kept: true, updatedBefore: before }, after);
+    const last = jobs.at(-1);
+    if (last === undefined) return { purged, errors };
+    for (const { id } of jobs) {
+      signal?.throwIfAborted();
+      try {
+        if (await purgeJob(parts, id)) purged.push(id);
+      } catch (error) {
+        parts.log.warn({ job: id, err: error }, 'can not remove the data of a failed ingest job right now');
+        errors.push(error);
+      }
+    }
+    after = last.id;
+  }
+}
+
+/** Removes drafts and metadata that no job needs: of a crash between two removals, or of a database from a backup. */
+export async function removeOrphans(parts: IngestParts, signal?: AbortSignal): Promise<void> {
+  const { archive, spool, log } = parts;
+  for (const group of await archive.drafts.groups()) {
+    signal?.throwIfAborted();
+    const jobId = jobOfGroup(group);
+    if (jobId === undefined || (await needsData(parts, jobId))) continue;
+    log.info({ job: jobId }, 'removing drafts that no ingest job needs');
+    await archive.drafts.removeGroup(group);
+  }
+  for (const jobId of await spool.jobs()) if (!(await needsData(parts, jobId))) await spool.remove(jobId);
+}
+
+async function needsData({ store }: IngestParts, jobId: number): Promise<boolean> {
+  const job = await store.find(jobId);
+  return job !== undefined && (NEEDS_DATA.includes(job.phase) || (job.phase === 'failed' && job.kept));
+}
 
 /**
  * Removes the data that a failed job has kept for another try.
  * @returns whether there was any
  */
-export async function purgeJob(parts: IngestParts, jobId: number): Promise<boolean> {
+async function purgeJob(parts: IngestParts, jobId: number): Promise<boolean> {
   const run = newRun();
   const job = await parts.store.takeFailed(jobId, run);
   if (job === undefined) return false;

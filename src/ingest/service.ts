@@ -4,7 +4,7 @@ import type { IngestJob, IngestPhase } from '../storage/database/ingest-jobs.js'
 import { Claim, newRun } from './claim.js';
 import { enqueue } from './open-job.js';
 import type { IngestParts } from './parts.js';
-import { purgeJob } from './purge.js';
+import { purgeFailed, purgeHandler, removeOrphans } from './purge.js';
 import { receive, type Reception, type Upload } from './receive.js';
 import { receiveMove } from './receive-move.js';
 import { ingestHandler } from './run.js';
@@ -44,6 +44,8 @@ export interface ListedJob {
 export class IngestService {
   /** does the work of the jobs of kind `ingest` */
   readonly handler: JobHandler;
+  /** removes what nobody needs any more, in the jobs of kind `ingest-purge` */
+  readonly purgeHandler: JobHandler;
   readonly #parts: IngestParts;
   readonly #sweeper: Sweeper;
 
@@ -52,6 +54,7 @@ export class IngestService {
     const named = log.child({ kind: 'ingest' }, { serializers: { job: String } });
     this.#parts = { ...parts, log: named, spool: new MetadataSpool(folder), unsure: new Set() };
     this.handler = ingestHandler(this.#parts);
+    this.purgeHandler = purgeHandler(this.#parts);
     this.#sweeper = new Sweeper(this.#parts);
   }
 
@@ -175,25 +178,20 @@ export class IngestService {
    * Removes the data that failed jobs have kept.
    * @param before ms since 1970: only of jobs that failed earlier; by default of those whose time is up
    * @returns the jobs whose data was removed
+   * @throws AggregateError when that of some could not be
    */
   async purge(before = Date.now() - this.#parts.settings.keepFailed): Promise<number[]> {
-    const purged: number[] = [];
-    for (let after = 0; ;) {
-      const filter = { phases: ['failed'] as const, kept: true, updatedBefore: before };
-      const jobs = await this.#parts.store.inPhase(filter, after);
-      const last = jobs.at(-1);
-      if (last === undefined) break;
-      for (const { id } of jobs) if (await purgeJob(this.#parts, id)) purged.push(id);
-      after = last.id;
-    }
+    const { purged, errors } = await purgeFailed(this.#parts, before);
     // what no job knows of any more
     await this.sweep();
+    await removeOrphans(this.#parts);
+    if (errors.length > 0) throw new AggregateError(errors);
     return purged;
   }
 
   /**
    * Puts right what processes that died have left: uploads that nobody receives any more become FAILED, jobs that nobody
-   * works on are put on the queue, data that nobody needs is removed. To be called at start and every few seconds.
+   * works on are put on the queue, and one that removes what nobody needs. To be called at start and every few seconds.
    */
   async sweep(): Promise<void> {
     await this.#sweeper.sweep();

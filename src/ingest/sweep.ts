@@ -2,20 +2,14 @@ import { isDead } from '../lib/process-mark.js';
 import { type IngestJob, type IngestPhase, WORK } from '../storage/database/ingest-jobs.js';
 import { Claim, newRun } from './claim.js';
 import { removeLeftovers } from './leftovers.js';
-import { type IngestParts, jobOfGroup } from './parts.js';
-import { KEY_LIFETIME } from './open-job.js';
-import { purgeJob } from './purge.js';
+import type { IngestParts } from './parts.js';
+import { LEFTOVERS, PURGE_INTERVAL } from './purge.js';
 import { isStuck } from './state.js';
 
 /** ms without a sign of life after which an upload on another machine is taken for dead */
 const SILENCE = 30_000;
 /** ms without a sign of life after which the queue is asked about a job again */
 const REMIND = 60_000;
-/** ms between two looks for what nobody needs any more */
-const CLEAN = 60_000;
-
-/** Phases in which a job still needs its drafts and its metadata. */
-const NEEDS_DATA: readonly IngestPhase[] = ['receiving', 'queued', 'recording', 'failing'];
 
 interface Sighting {
   readonly beat: number;
@@ -32,7 +26,7 @@ export class Sweeper {
   #seen = new Map<number, Sighting>();
   /** one look at all jobs is done */
   #looked = false;
-  #cleaned = -Infinity;
+  #purged = -Infinity;
   /** stuck jobs that were told of */
   #stuck = new Set<number>();
 
@@ -55,17 +49,12 @@ export class Sweeper {
     });
     this.#looked = true;
     await this.#remind();
-    if (performance.now() - this.#cleaned < CLEAN) return;
-    this.#cleaned = performance.now();
-    await this.#removeExpired();
-    await this.#parts.store.forgetKeys(Date.now() - KEY_LIFETIME);
-    await this.#removeOrphans();
+    if (performance.now() - this.#purged < PURGE_INTERVAL) return;
+    await this.#parts.queue.ensure('ingest-purge', [LEFTOVERS], (ids) => Promise.resolve(ids));
+    this.#purged = performance.now();
   }
 
-  async #each(
-    filter: { phases: readonly IngestPhase[]; kept?: boolean; updatedBefore?: number },
-    work: (job: IngestJob) => Promise<void>,
-  ): Promise<void> {
+  async #each(filter: { phases: readonly IngestPhase[] }, work: (job: IngestJob) => Promise<void>): Promise<void> {
     for (let after = 0; ;) {
       const jobs = await this.#parts.store.inPhase(filter, after);
       const last = jobs.at(-1);
@@ -144,29 +133,5 @@ export class Sweeper {
   async #unfinished(ids: readonly string[]): Promise<readonly string[]> {
     const jobs = await Promise.all(ids.map((id) => this.#parts.store.find(Number(id))));
     return jobs.flatMap((job) => (job !== undefined && WORK.includes(job.phase) ? [String(job.id)] : []));
-  }
-
-  async #removeExpired(): Promise<void> {
-    const updatedBefore = Date.now() - this.#parts.settings.keepFailed;
-    await this.#each({ phases: ['failed'], kept: true, updatedBefore }, async ({ id }) => {
-      await purgeJob(this.#parts, id);
-    });
-  }
-
-  /** Drafts and metadata that no job needs: of a crash between two removals, or of a database from a backup. */
-  async #removeOrphans(): Promise<void> {
-    const { archive, spool, log } = this.#parts;
-    for (const group of await archive.drafts.groups()) {
-      const jobId = jobOfGroup(group);
-      if (jobId === undefined || (await this.#needsData(jobId))) continue;
-      log.info({ job: jobId }, 'removing drafts that no ingest job needs');
-      await archive.drafts.removeGroup(group);
-    }
-    for (const jobId of await spool.jobs()) if (!(await this.#needsData(jobId))) await spool.remove(jobId);
-  }
-
-  async #needsData(jobId: number): Promise<boolean> {
-    const job = await this.#parts.store.find(jobId);
-    return job !== undefined && (NEEDS_DATA.includes(job.phase) || (job.phase === 'failed' && job.kept));
   }
 }

@@ -17,7 +17,7 @@ export type JobState = (typeof jobStates)[number];
 /** What an admin sees of a job. */
 export interface JobView {
   readonly kind: string;
-  /** the row of the domain that it is about */
+  /** the row of the domain that it is about, or its name when it is about none */
   readonly id: string;
   readonly state: JobState;
   /** tries that failed in a row */
@@ -73,16 +73,18 @@ export class JobAdmin {
 
   /**
    * Runs a job now that waits for its next try, or has failed for good.
-   * @param rows what it is about
+   * @param rows what it is about; undefined when that is no row: what the queue has of it decides then
    * @throws PacificaError `not-found`; `precondition` when it runs already, or there is nothing to try again
    */
-  async retry(kind: JobKind, id: string, rows: JobRows): Promise<void> {
-    if ((await this.#find(kind, id))?.state === 'running') {
+  async retry(kind: JobKind, id: string, rows: JobRows | undefined): Promise<void> {
+    const job = await this.#find(kind, id);
+    if (rows === undefined && job === undefined) throw missing(kind, id);
+    if (job?.state === 'running') {
       throw new PacificaError('precondition', `${kind} job ${id} runs now`, {
         hint: `see how it ends with "pacifica jobs show ${kind} ${id}"`,
       });
     }
-    if (!(await rows.reopen(id))) {
+    if (!(rows === undefined ? job?.state !== 'completed' : await rows.reopen(id))) {
       throw new PacificaError('precondition', `${kind} job ${id} has ended well, there is nothing to try again`);
     }
     await this.#add(kind, id);
@@ -91,10 +93,24 @@ export class JobAdmin {
   /**
    * Ends the work that a job is about, as failed; a run of it is told to leave. The job is removed, or runs once more to
    * take back what became visible.
-   * @param rows what it is about
-   * @throws PacificaError `not-found`; `precondition` when it has ended, or is too far to be taken back
+   * @param rows what it is about; undefined when that is no row
+   * @throws PacificaError `not-found`; `precondition` when it has ended, is too far to be taken back, or is about no row:
+   * it would be put again
    */
-  async cancel(kind: JobKind, id: string, rows: JobRows): Promise<void> {
+  async cancel(kind: JobKind, id: string, rows: JobRows | undefined): Promise<void> {
+    if (rows === undefined) {
+      const { state } = await this.show(kind, id);
+      throw new PacificaError(
+        'precondition',
+        `${kind} job ${id} can not be cancelled, ${state === 'completed' ? 'it has ended' : 'it would come again'}`,
+        {
+          hint:
+            kind === 'verify'
+              ? 'to verify no more, empty [archiveinterface] verify_schedule and restart the daemons'
+              : 'it removes nothing but what nobody needs any more',
+        },
+      );
+    }
     if (await rows.cancel(id, CANCELLED)) await this.#add(kind, id);
     else await this.#backend.repository.removeJobs({ id: this.#backend.store.idOf(kind, id) });
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type JobId, type JobParameters, toJobId } from 'agenda';
 
-/** What a job carries: the id of the domain's row that it is about. */
+/** What a job carries: the id of the domain's row that it is about, or its name when it is about none. */
 export interface JobData {
   readonly id: string;
 }

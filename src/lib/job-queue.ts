@@ -4,8 +4,14 @@
  * jobs/ implements it; wiring.ts brings the two together.
  */
 
-/** Kinds of work. Each has one handler. */
-export const jobKinds = ['ingest', 'cart'] as const;
+/**
+ * Kinds of work. Each has one handler, and a process takes jobs of the kinds that it has the files for.
+ *
+ * - `ingest`, `cart`: one job a row of the domain
+ * - `verify`: the round through the archive, one job
+ * - `ingest-purge`, `cart-purge`: removal of what nobody needs any more, one job for each sort of it
+ */
+export const jobKinds = ['ingest', 'cart', 'verify', 'ingest-purge', 'cart-purge'] as const;
 export type JobKind = (typeof jobKinds)[number];
 
 export interface JobQueue {
@@ -13,7 +19,7 @@ export interface JobQueue {
    * Puts work on the queue. Called twice for one kind and id before it ran, there is still one job, which starts at the
    * sooner of the two times. Called while that job runs, it runs once more afterwards: never twice at a time.
    * Resolves when the job is stored: it survives a crash from then on.
-   * @param id the row in the domain's own table that the work is about
+   * @param id the row in the domain's own table that the work is about, or the name of work that is about none
    * @param options.delay ms to wait before the first start
    */
   add(kind: JobKind, id: string, options?: { delay?: number }): Promise<void>;

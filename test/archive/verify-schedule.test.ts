@@ -1,16 +1,19 @@
-import { rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { LocalArchive } from '../../src/archive/local-archive.js';
 import { ArchiveVerifier } from '../../src/archive/verify.js';
 import { VerifySchedule } from '../../src/archive/verify-schedule.js';
+import { type Jobs, openJobQueue } from '../../src/jobs/jobs.js';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { parseDailyWindow } from '../../src/lib/daily-window.js';
+import type { JobHandler, JobKind } from '../../src/lib/job-queue.js';
 import { PosixBackend } from '../../src/storage/backends/posix/posix-backend.js';
 import { ArchiveFiles } from '../../src/storage/database/archive-files.js';
 import { VerifyRuns } from '../../src/storage/database/archive-verify.js';
 import { Database } from '../../src/storage/database/database.js';
 import { syncSchema } from '../../src/storage/database/schema.js';
+import { silent } from '../support/log.js';
 import { piecesOf } from '../support/streams.js';
 import { removeFolder, temporaryFolder } from '../support/temporary-folder.js';
 import { until } from '../support/until.js';
@@ -46,7 +49,7 @@ describe('verifying by schedule', () => {
   let backend: PosixBackend;
   let tables: ArchiveFiles;
   let logged: string[];
-  let schedules: VerifySchedule[];
+  let queues: Jobs[];
 
   beforeEach(async () => {
     folder = await temporaryFolder();
@@ -56,7 +59,7 @@ describe('verifying by schedule', () => {
     tables = new ArchiveFiles(database);
     backend = new PosixBackend(join(folder, 'archive'), { useId2filename: false });
     logged = [];
-    schedules = [];
+    queues = [];
     const fail = (error: unknown): never => {
       throw error;
     };
@@ -67,15 +70,29 @@ describe('verifying by schedule', () => {
   });
 
   afterEach(async () => {
-    for (const schedule of schedules) await schedule.stop();
+    vi.useRealTimers();
+    for (const queue of queues) await queue.stop();
     await database.close();
     await removeFolder(folder);
   });
 
-  function schedule(options: { window?: string; intervalMs?: number; rate?: number } = {}): VerifySchedule {
-    const made = new VerifySchedule({
+  /** What a process has that verifies. */
+  async function start(options: { window?: string; intervalMs?: number; rate?: number } = {}) {
+    const handlers = new Map<JobKind, JobHandler>();
+    const queue = await openJobQueue({
+      database,
+      url: '',
+      handlers,
+      lockLifetimeMs: 2000,
+      concurrency: 1,
+      work: true,
+      log: silent,
+    });
+    queues.push(queue);
+    const schedule = new VerifySchedule({
       verifier: new ArchiveVerifier({ backend, tables, runs }),
       runs,
+      queue,
       window: parseDailyWindow(options.window ?? '00:00-24:00'),
       intervalMs: options.intervalMs ?? 1_000_000,
       rate: options.rate,
@@ -84,8 +101,9 @@ describe('verifying by schedule', () => {
         error: (data, text) => logged.push(`${text} ${JSON.stringify(data)}`),
       },
     });
-    schedules.push(made);
-    return made;
+    handlers.set('verify', schedule.handler);
+    await queue.start();
+    return { schedule, queue };
   }
 
   const ended = (): Promise<boolean> =>
@@ -94,47 +112,70 @@ describe('verifying by schedule', () => {
     of.metrics().find((metric) => metric.name === name)?.samples[0]?.value;
 
   test('reads all files once a round; damage goes to log, metric and table', async () => {
-    const one = schedule();
-    await one.tick();
+    const { schedule, queue } = await start();
+    await schedule.tick();
     await ended();
-    await one.stop();
+    await until('the end of the job', () => queue.counts.get('verify')?.succeeded === 1);
+    expect(await queue.admin.show('verify', 'schedule')).toMatchObject({ state: 'completed', failures: 0 });
     expect(logged).toEqual([
       expect.stringMatching(/^a file of the archive is damaged .*"id":"2","reason":"missing"/),
       'the whole archive is verified',
     ]);
-    expect(value(one, 'pacifica_archive_verified_files_total')).toBe(3);
-    expect(value(one, 'pacifica_archive_verified_bytes_total')).toBe(200_000);
-    expect(value(one, 'pacifica_archive_damage_total')).toBe(1);
+    expect(value(schedule, 'pacifica_archive_verified_files_total')).toBe(3);
+    expect(value(schedule, 'pacifica_archive_verified_bytes_total')).toBe(200_000);
+    expect(value(schedule, 'pacifica_archive_damage_total')).toBe(1);
     expect(await runs.knownDamage()).toMatchObject([{ id: '2', reason: 'missing' }]);
 
-    // the next round is not due, then it is
-    const other = schedule();
-    await other.tick();
-    await other.stop();
-    expect(value(other, 'pacifica_archive_verified_files_total')).toBe(0);
-    const due = schedule({ intervalMs: 0 });
-    await due.tick();
-    await until('the next round', () => value(due, 'pacifica_archive_verified_files_total') === 3);
+    // the next round is not due: no job, and one that was put a moment too late reads nothing
+    await schedule.tick();
+    expect(await queue.admin.show('verify', 'schedule')).toMatchObject({ state: 'completed' });
+    await queue.add('verify', 'schedule');
+    await until('its end', () => queue.counts.get('verify')?.succeeded === 2);
+    expect(value(schedule, 'pacifica_archive_verified_files_total')).toBe(3);
+    // then it is
+    await queue.stop();
+    const due = await start({ intervalMs: 0 });
+    await due.schedule.tick();
+    await until('the next round', () => value(due.schedule, 'pacifica_archive_verified_files_total') === 3);
   });
 
-  test('does nothing outside of its time', async () => {
-    const closed = schedule({ window: '02:00-03:00' });
-    await closed.tick(at(12));
-    await closed.stop();
+  test('does nothing outside of its time, though there is a job', async () => {
+    vi.useFakeTimers({ toFake: ['Date'], now: at(12) });
+    const { schedule, queue } = await start({ window: '02:00-03:00' });
+    await schedule.tick();
+    expect((await queue.admin.list({})).total).toBe(0);
+    await queue.add('verify', 'schedule');
+    await until('its end', () => queue.counts.get('verify')?.succeeded === 1);
     expect(await runs.find('schedule')).toBeUndefined();
   });
 
-  test('is stopped, and gone on with by another process, but not while somebody is at it', async () => {
-    const first = schedule({ rate: 100_000 });
-    await first.tick();
+  test('one process at a time is at it; stopped, it is gone on with by another one', async () => {
+    const first = await start({ rate: 100_000 });
+    await first.schedule.tick();
     await until('the beginning', async () => (await runs.find('schedule')) !== undefined);
-    const second = schedule();
-    await second.tick();
-    await second.stop();
-    expect(value(second, 'pacifica_archive_verified_files_total')).toBe(0);
-    await first.stop();
-    const third = schedule();
-    await third.tick(new Date(Date.now() + 61_000));
+    const second = await start();
+    await second.schedule.tick();
+    await first.queue.stop();
+    expect(first.queue.counts.get('verify')).toMatchObject({ started: 1, handedBack: 1 });
+    await ended();
+    expect(await runs.find('schedule')).toMatchObject({ files: 3, damaged: 1 });
+    // each file was read by one of them
+    const files = [first, second].map(({ schedule }) => value(schedule, 'pacifica_archive_verified_files_total') ?? 0);
+    expect(files[0]).toBeLessThan(3);
+    expect((files[0] ?? 0) + (files[1] ?? 0)).toBe(3);
+    expect(second.queue.counts.get('verify')?.started).toBe(1);
+  });
+
+  test('is tried again, with back-off, when the archive is not there', async () => {
+    await rename(join(folder, 'archive'), join(folder, 'unmounted'));
+    const { schedule, queue } = await start();
+    await schedule.tick();
+    const job = await until('a failed try', async () => {
+      const shown = await queue.admin.show('verify', 'schedule');
+      return shown.failures > 0 && shown.nextRunAt !== undefined && shown;
+    });
+    expect(job.error).toContain('there are records of files, but there is no storage');
+    await rename(join(folder, 'unmounted'), join(folder, 'archive'));
     await ended();
     expect(await runs.find('schedule')).toMatchObject({ files: 3, damaged: 1 });
   });

@@ -181,6 +181,7 @@ describe('on PostgreSQL', () => {
     for await (const { uid } of there.service.purge(-1000)) purged.push(uid);
     expect(purged.sort()).toEqual(['c0', 'c1', 'c2', 'c3', 'c4', 'c5', 'c6', 'c7', 'pg']);
     await there.service.sweep();
+    await there.queue.idle();
     await there.close();
   });
 });

@@ -257,16 +257,18 @@ describe('a download under way', () => {
     const first = await reader?.read();
     expect(first?.value?.length).toBeGreaterThan(0);
 
-    const other = site.another().service;
+    const { service: other, queue } = site.another();
     await other.remove('sent');
     expect((await fetch(`${site.server.url}/sent`)).status).toBe(404);
     await other.sweep();
+    await queue.idle();
     let length = first?.value?.length ?? 0;
     for (let part = await reader?.read(); part?.done === false; part = await reader?.read())
       length += part.value.length;
     expect(length).toBe(Number(answer.headers.get('content-length')));
     await until('its lease has ended', async () => !(await site.tables.isLeased(1)));
     await other.sweep();
+    await queue.idle();
     expect(readdirSync(site.volume)).toEqual(['cartuids']);
   });
 
@@ -306,6 +308,7 @@ describe('a download under way', () => {
     expect(existsSync(join(site.volume, String(cart.id)))).toBe(true);
     await site.tables.renew('dead process', Date.now() - 1);
     await site.service.sweep();
+    await site.queue.idle();
     expect(existsSync(join(site.volume, String(cart.id)))).toBe(false);
   });
 });
@@ -327,6 +330,7 @@ describe('the sweep', () => {
     }
     await writeFile(join(site.volume, '77', '@cart'), 'orphan');
     await site.service.sweep();
+    await site.queue.idle();
     expect(readdirSync(site.volume).sort()).toEqual(['1', '78', 'cartuids']);
     expect(readdirSync(join(site.volume, '1')).sort()).toEqual(['@cart', 'kept', 'neighbour']);
     await site.service.remove('kept');

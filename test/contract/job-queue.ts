@@ -475,6 +475,33 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
       /** Rows that are cancelled at once, and always want to be tried again. */
       const rows: JobRows = { cancel: () => Promise.resolve(false), reopen: () => Promise.resolve(true) };
 
+      it('retries work that is about no row, and does not cancel what would come again', async () => {
+        let away = true;
+        const { runs, handler } = recorder(() =>
+          away ? Promise.reject(new PacificaError('unavailable', 'away')) : Promise.resolve(),
+        );
+        const jobs = await queue({ verify: handler });
+        const { admin } = jobs;
+        await expect(admin.retry('verify', 'schedule', undefined)).rejects.toMatchObject({ code: 'not-found' });
+        await expect(admin.cancel('verify', 'schedule', undefined)).rejects.toMatchObject({ code: 'not-found' });
+        await jobs.add('verify', 'schedule', { delay: NEVER });
+        await expect(admin.cancel('verify', 'schedule', undefined)).rejects.toThrow('it would come again');
+        await admin.retry('verify', 'schedule', undefined);
+        await until('a failed run', async () => (await jobs.retries('verify', 'schedule'))?.tries === 1, SOON);
+        away = false;
+        await admin.retry('verify', 'schedule', undefined);
+        await until('its end', () => jobs.counts.get('verify')?.succeeded === 1, SOON);
+        expectRuns(runs, 2);
+        expect(await admin.show('verify', 'schedule')).toMatchObject({ state: 'completed', failures: 0 });
+        for (const meddle of ['retry', 'cancel'] as const) {
+          const done = admin[meddle]('verify', 'schedule', undefined);
+          await expect(done).rejects.toMatchObject({
+            code: 'precondition',
+            message: expect.stringContaining('has ended') as string,
+          });
+        }
+      });
+
       it('lists, shows and purges', async () => {
         const { runs, handler } = recorder(async (id, run) => {
           if (id === 'bad') throw new PacificaError('integrity', 'bad hash');

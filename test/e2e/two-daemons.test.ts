@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { makeBundle } from '../support/bundle.js';
 import { cartEnd, cartOf, jobEnd, postBundle, postCart } from '../support/main-job.js';
 import { type Daemon, startServe } from '../support/serve.js';
+import { startedJobs } from '../support/started-jobs.js';
 
 let home: string;
 let daemons: Daemon[] = [];
@@ -52,16 +53,7 @@ it('two daemons on one data folder share the work: no job runs twice, none is lo
   expect(new Set(fileIds).size).toBe(rounds * 5);
   for (const round of ids.keys()) expect(await cartEnd(at(round + 1), `cart-${round}`)).toBe('ready');
 
-  const runs = daemons.flatMap((daemon) => startedJobs(daemon.log()));
+  const runs = daemons.flatMap((daemon) => startedJobs(daemon));
   expect(runs.filter((run, index) => runs.indexOf(run) !== index)).toEqual([]);
   expect(runs).toHaveLength(rounds * 2);
 });
-
-/** @returns `kind id` of every job that a log says was started */
-function startedJobs(log: string): string[] {
-  return log
-    .split('\n')
-    .filter((line) => line.includes('"job starts"'))
-    .map((line) => JSON.parse(line) as { kind: string; job: string })
-    .map(({ kind, job }) => `${kind} ${job}`);
-}

@@ -9,6 +9,7 @@ import { fastest } from '../support/fastest.js';
 import { cartEnd, cartOf, ingest, jobEnd, jobState, postBundle, postCart } from '../support/main-job.js';
 import { type Daemon, startDaemon, startServe } from '../support/serve.js';
 import { startServer, type TestServer } from '../support/server.js';
+import { startedJobs } from '../support/started-jobs.js';
 import { until } from '../support/until.js';
 
 // serve --no-worker takes requests, workers run the jobs: real processes, stopped and killed for real
@@ -64,16 +65,6 @@ const letGo = (): void => {
   for (const { answer } of asked) answer.writeHead(200).end('{"status": "success"}');
 };
 
-/** @returns `kind id` of every job that a daemon began to run */
-function started(daemon: Daemon): string[] {
-  return daemon
-    .log()
-    .split('\n')
-    .filter((line) => line.includes('"job starts"'))
-    .map((line) => JSON.parse(line) as { kind: string; job: string })
-    .map(({ kind, job }) => `${kind} ${job}`);
-}
-
 it('serve --no-worker leaves jobs to workers, which answer health checks and nothing else', async () => {
   const serving = await front();
   const { job_id: id } = postBundle(serving, bundle());
@@ -85,8 +76,8 @@ it('serve --no-worker leaves jobs to workers, which answer health checks and not
   expect(await jobEnd(serving, id)).toMatchObject({ state: 'OK', complete: true });
   await postCart(serving, 'c', await cartOf(serving, id));
   expect(await cartEnd(serving, 'c')).toBe('ready');
-  expect(started(serving)).toEqual([]);
-  expect(started(working)).toEqual([`ingest ${id}`, 'cart 1']);
+  expect(startedJobs(serving)).toEqual([]);
+  expect(startedJobs(working)).toEqual([`ingest ${id}`, 'cart 1']);
   const metrics = await (await fetch(`${working.urls.admin}/metrics`)).text();
   expect(metrics).toContain('pacifica_jobs_ended_total{kind="ingest",outcome="succeeded"} 1\n');
   expect(metrics).toContain('pacifica_job_queue_faults_total 0\n');
@@ -113,8 +104,8 @@ it.each(['cart', 'ingest'])('%s serve --no-worker leaves its jobs, too', async (
   else postBundle(single, bundle('two'));
   const working = await worker();
   const name = service === 'cart' ? 'cart 1' : `ingest ${id + 1}`;
-  await until('the job', () => started(working).includes(name));
-  expect(started(single)).toEqual([]);
+  await until('the job', () => startedJobs(working).includes(name));
+  expect(startedJobs(single)).toEqual([]);
 });
 
 it('a job of a worker that is killed runs elsewhere within two lifetimes of its lock', async () => {
@@ -130,7 +121,7 @@ it('a job of a worker that is killed runs elsewhere within two lifetimes of its 
   expect((asked[1]?.at ?? Infinity) - killed).toBeLessThan(2 * LIFETIME * 1000);
   letGo();
   expect(await jobEnd(serving, id)).toMatchObject({ state: 'OK', complete: true });
-  expect(started(heir)).toEqual([`ingest ${id}`]);
+  expect(startedJobs(heir)).toEqual([`ingest ${id}`]);
 });
 
 it('SIGTERM hands a job to another process within a second, though the handler hangs', async () => {
@@ -147,7 +138,7 @@ it('SIGTERM hands a job to another process within a second, though the handler h
     const ended = holder.stop('SIGTERM');
     await until('the next run', () => asked.length > runs);
     expect(await ended).toBe(0);
-    expect(started(taking)).toEqual([`ingest ${id}`]);
+    expect(startedJobs(taking)).toEqual([`ingest ${id}`]);
     holder = taking;
     return (asked.at(-1)?.at ?? Infinity) - told;
   };
@@ -216,11 +207,12 @@ it('settings say how many jobs of each kind run at a time, and how long finished
     PACIFICA_JOBS_CART_CONCURRENCY: '1',
     PACIFICA_JOBS_KEEP_FINISHED: '0.2',
   });
-  expect(working.log()).toContain('"slots":{"cart":1,"ingest":3}');
+  const slots = '"slots":{"cart":1,"cart-purge":1,"ingest":3,"ingest-purge":1}';
+  await until('what it works on', () => working.log().includes(slots));
   expect(await jobEnd(serving, id)).toMatchObject({ state: 'OK', complete: true });
   await until(
     'its removal',
-    async () => (await pacifica(['jobs', 'list', '--data-dir', data, '--json'])).text() === '',
+    async () => (await pacifica(['jobs', 'list', '--kind', 'ingest', '--data-dir', data, '--json'])).text() === '',
   );
 });
 
@@ -246,7 +238,7 @@ describe('pacifica jobs', () => {
         return (now.tries ?? 0) >= 1 && now.next_try !== undefined && now;
       });
       expect(state.next_try).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}$/);
-      const listed = await jobs('list');
+      const listed = await jobs('list', '--kind', 'ingest');
       expect(listed.code).toBe(0);
       expect(listed.lines()).toMatchObject([{ kind: 'ingest', id: String(id), error: expect.any(String) as string }]);
       const shown = await jobs('show', 'ingest', String(id));
@@ -276,7 +268,7 @@ describe('pacifica jobs', () => {
     { words: ['cancel', 'cart', '7'], says: 'nobody is there to be asked' },
     { words: ['purge'], says: 'nobody is there to be asked' },
     { words: ['cancel', 'ingest', 'run-7', '--yes'], says: 'is no id of a job' },
-    { words: ['show', 'verify', '7'], says: 'to be one of: ingest, cart' },
+    { words: ['show', 'stage', '7'], says: 'to be one of: ingest, cart' },
   ])('refuses $words, and says why', async ({ words, says }) => {
     const { code, stderr } = await jobs(...words);
     expect([code, stderr]).toEqual([2, expect.stringContaining(says)]);
@@ -309,7 +301,7 @@ describe('pacifica jobs', () => {
       const [job] = (await jobs('show', 'ingest', String(id))).lines() as { state: string }[];
       return job?.state === 'completed';
     });
-    expect(started(working)).toEqual([`ingest ${id}`]);
+    expect(startedJobs(working)).toEqual([`ingest ${id}`]);
     expect(await jobState(serving, id)).toMatchObject({ state: 'FAILED', exception: 'cancelled by an admin' });
     expect(await cartEnd(serving, 'c')).toBe('error');
 

@@ -84,6 +84,7 @@ describe('an upload whose server was killed', () => {
     resume();
     expect((await reception).record).toMatchObject({ state: 'FAILED', exception: 'dead' });
     await site.another().sweep();
+    await site.purge();
     expect(await site.leftovers()).toEqual([]);
     expect(await site.visible()).toEqual([]);
   });
@@ -102,6 +103,7 @@ it('leaves an upload alone that this process receives', async () => {
   await until('the job', async () => (await site.store.list({ limit: 1 })).length > 0);
   await site.service.sweep();
   await site.another().sweep();
+  await site.purge();
   resume();
   const { record } = await reception;
   expect(record).toMatchObject({ state: 'OK' });
@@ -118,7 +120,8 @@ describe('a job that nobody works on', () => {
     const service = site.another({
       queue: {
         add: () => Promise.reject(away),
-        ensure: async (_kind, ids, unfinished) => {
+        ensure: async (kind, ids, unfinished) => {
+          if (kind !== 'ingest') return;
           if (down) throw away;
           asked.push(...(await unfinished(ids)));
         },
@@ -166,7 +169,8 @@ describe('a job that nobody works on', () => {
     const next = site.another({
       queue: {
         add: () => Promise.resolve(),
-        ensure: async (_kind, ids, unfinished) => {
+        ensure: async (kind, ids, unfinished) => {
+          if (kind !== 'ingest') return;
           expect(ids).toEqual([String(record.job_id)]);
           await site.run(record.job_id);
           expect(await unfinished(ids)).toEqual([]);
@@ -186,12 +190,12 @@ it('fault 25: the data of failed jobs goes when its time is up; good jobs leave 
   );
   await site.run(record.job_id);
   expect(await site.state(record.job_id)).toMatchObject({ state: 'FAILED' });
-  await site.service.sweep();
+  await site.purge();
   expect(await site.leftovers()).not.toEqual([]);
   const impatient = site.another({
     settings: { ...INGEST_SETTINGS, keepFailed: -1000 },
   });
-  await impatient.sweep();
+  await site.purge(impatient);
   expect(await site.leftovers()).toEqual([]);
   expect(await site.state(record.job_id)).toMatchObject({ state: 'FAILED' });
 });
@@ -204,7 +208,7 @@ it('drafts and metadata that no job needs are removed, those of others are not',
     await draft.finish(0);
   }
   const { record } = await site.service.receive(piecesOf(bundle({ a: 'a' })), { user: 'root' });
-  await site.service.sweep();
+  await site.purge();
   expect((await drafts.groups()).sort()).toEqual([groupOf(record.job_id), 'somebody-else']);
   await site.run(record.job_id);
   expect(await site.archive.status(parseArchiveId(1))).toMatchObject({ size: 1 });

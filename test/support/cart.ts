@@ -29,11 +29,15 @@ export const CART_SETTINGS: CartSettings = {
   concurrency: 4,
 };
 
-/** A queue that runs its jobs in this process at once, again 50 ms after a failure that may pass. Stores nothing. */
+/**
+ * A queue that runs its jobs in this process at once, again 50 ms after a failure that may pass, and those of later not at
+ * all. Stores nothing.
+ */
 export class DirectQueue implements JobQueue {
-  handler: JobHandler | undefined;
+  readonly handlers = new Map<JobKind, JobHandler>();
   /** whether jobs are only noted */
   paused = false;
+  /** carts that jobs were put for */
   readonly noted: string[] = [];
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
@@ -41,10 +45,10 @@ export class DirectQueue implements JobQueue {
   /** what happens between the reading of rows and the asking of the queue */
   beforeEnsure: () => Promise<void> = () => Promise.resolve();
 
-  async add(_kind: JobKind, id: string): Promise<void> {
-    this.noted.push(id);
-    if (this.paused) return;
-    const running = this.#run(id).finally(() => this.#running.delete(running));
+  async add(kind: JobKind, id: string, { delay = 0 }: { delay?: number } = {}): Promise<void> {
+    if (kind === 'cart') this.noted.push(id);
+    if (this.paused || delay > 0) return;
+    const running = this.#run(kind, id).finally(() => this.#running.delete(running));
     this.#running.add(running);
   }
 
@@ -57,10 +61,10 @@ export class DirectQueue implements JobQueue {
     return Promise.resolve(undefined);
   }
 
-  async #run(id: string): Promise<void> {
+  async #run(kind: JobKind, id: string): Promise<void> {
     for (let attempt = 1; !this.#stop.signal.aborted; attempt += 1) {
       try {
-        await this.handler?.(id, { attempt, signal: this.#stop.signal });
+        await this.handlers.get(kind)?.(id, { attempt, signal: this.#stop.signal });
         return;
       } catch (error) {
         this.errors.push(error);
@@ -146,7 +150,7 @@ export async function startCartSite(options: SiteOptions = {}): Promise<CartSite
     log: silent,
   };
   const service = new CartService(parts);
-  queue.handler = service.handler;
+  connect(queue, service);
   const app = cartApp(
     { service: 'cart', log: silent, debug: false },
     { service, bodyLimit: options.bodyLimit ?? 64 * 1024 * 1024 },
@@ -198,7 +202,7 @@ export async function startCartSite(options: SiteOptions = {}): Promise<CartSite
     another(change = {}) {
       const other = new DirectQueue();
       const second = new CartService({ ...parts, tables: new CartTables(database), queue: other, ...change });
-      other.handler = second.handler;
+      connect(other, second);
       return { service: second, queue: other };
     },
     async close() {
@@ -210,6 +214,10 @@ export async function startCartSite(options: SiteOptions = {}): Promise<CartSite
       if (options.folder === undefined) await rm(folder, { recursive: true, force: true });
     },
   };
+}
+
+function connect(queue: DirectQueue, service: CartService): void {
+  queue.handlers.set('cart', service.handler).set('cart-purge', service.purgeHandler);
 }
 
 function serve(app: ReturnType<typeof cartApp>): RequestListener {

@@ -38,13 +38,14 @@ class NotingQueue implements JobQueue {
   readonly added: string[] = [];
   readonly ensured: string[] = [];
 
-  async add(_kind: JobKind, id: string): Promise<void> {
-    this.added.push(id);
+  async add(kind: JobKind, id: string): Promise<void> {
+    if (kind === 'ingest') this.added.push(id);
     return Promise.resolve();
   }
 
-  async ensure(_kind: JobKind, ids: readonly string[], unfinished: StillUnfinished): Promise<void> {
-    this.ensured.push(...(await unfinished(ids)));
+  async ensure(kind: JobKind, ids: readonly string[], unfinished: StillUnfinished): Promise<void> {
+    const idle = await unfinished(ids);
+    if (kind === 'ingest') this.ensured.push(...idle);
   }
 
   async retries(): Promise<undefined> {
@@ -71,6 +72,8 @@ export interface IngestSite {
   another(parts?: Partial<SiteParts>): IngestService;
   /** Runs the job's handler once, as the queue would. */
   run(jobId: number, service?: IngestService, signal?: AbortSignal): Promise<void>;
+  /** Runs the handler that removes what nobody needs any more. */
+  purge(service?: IngestService): Promise<void>;
   state(jobId: number): Promise<StateRecord>;
   /** Waits for the end of a job. */
   end(jobId: number): Promise<StateRecord>;
@@ -161,6 +164,7 @@ export async function startIngest(options: SiteOptions = {}): Promise<IngestSite
     another,
     run: (jobId, which = service, signal = new AbortController().signal) =>
       which.handler(String(jobId), { attempt: 1, signal }),
+    purge: (which = service) => which.purgeHandler('leftovers', { attempt: 1, signal: new AbortController().signal }),
     state: (jobId) => service.state(jobId),
     end: (jobId) =>
       until(`the end of ingest job ${jobId}`, async () => {

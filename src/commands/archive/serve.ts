@@ -5,7 +5,8 @@ import { PacificaError } from '../../lib/errors.js';
 
 export default class ArchiveServe extends ServeCommand {
   static override summary = 'Run the archive interface';
-  static override description = `Keeps files under an id on the storage that [archive] storage names.
+  static override description = `Keeps files under an id on the storage that [archive] storage names, and verifies them where
+[archiveinterface] verify_schedule says when.
 It runs until SIGTERM or Ctrl-C, and then lets running requests finish.`;
   static override examples = [
     '<%= config.bin %> <%= command.id %>',
@@ -24,6 +25,6 @@ It runs until SIGTERM or Ctrl-C, and then lets running requests finish.`;
       throw new PacificaError('invalid', `--type ${type} is not known`, { hint: 'use posix' });
     }
     const storage = prefix === undefined ? undefined : fileUrl(type, prefix);
-    await this.serve('archive', { ...flags, storage }, { settings: { storage: 'archive.storage' } });
+    await this.serve('archive', { ...flags, storage }, { works: ['verify'], settings: { storage: 'archive.storage' } });
   }
 }

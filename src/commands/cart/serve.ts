@@ -14,6 +14,6 @@ It runs until SIGTERM or Ctrl-C, and then lets running requests finish.`;
 
   async run(): Promise<void> {
     const { flags } = await this.parse(CartServe);
-    await this.serve('cart', flags, { works: flags['no-worker'] ? [] : ['cart'] });
+    await this.serve('cart', flags, { works: flags['no-worker'] ? [] : ['cart', 'cart-purge'] });
   }
 }

@@ -14,6 +14,6 @@ It runs until SIGTERM or Ctrl-C, and then lets running requests finish.`;
 
   async run(): Promise<void> {
     const { flags } = await this.parse(IngestServe);
-    await this.serve('ingest', flags, { works: flags['no-worker'] ? [] : ['ingest'] });
+    await this.serve('ingest', flags, { works: flags['no-worker'] ? [] : ['ingest', 'ingest-purge'] });
   }
 }

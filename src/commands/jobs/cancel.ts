@@ -9,7 +9,7 @@ export default class JobsCancel extends JobsCommand {
   static override description =
     paragraphs(`The cart ends in error, the ingest FAILED, with "cancelled by an admin" for whoever asks; a worker that has it
 leaves. What an ingest had made visible is taken back; one whose metadata is being recorded is refused.
-"jobs retry" undoes it. Asks before it does so; in a script give --yes. Ends with 1 when the job has ended already.`);
+"jobs retry" undoes it. Other kinds of jobs are refused: they would come again. Asks before it does so; in a script give --yes. Ends with 1 when the job has ended already.`);
   static override examples = ['<%= config.bin %> <%= command.id %> cart 7 --yes'];
   static override args = jobArgs;
   static override flags = { ...dataDirFlag, yes: Flags.boolean({ char: 'y', summary: 'Do not ask' }) };
