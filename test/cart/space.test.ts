@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
-import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QueryTypes } from 'sequelize';
 import { afterEach, describe, expect, it } from 'vitest';
+import { CartFolders } from '../../src/cart/folders.js';
 import { isDead, processMark } from '../../src/lib/process-mark.js';
 import type { Cart } from '../../src/storage/database/carts.js';
 import { type CartSite, type SiteOptions, startCartSite } from '../support/cart.js';
@@ -314,6 +315,27 @@ describe('a download under way', () => {
 });
 
 describe('the sweep', () => {
+  it('has its job tried again when a deleted cart can not be removed; others go meanwhile', async () => {
+    await readyCart('stuck');
+    await site.post('gone', site.lay(1, 100));
+    expect(await site.end('gone')).toBe('ready');
+    for (const uid of ['stuck', 'gone']) await site.tables.delete(uid);
+    // in the place of its tar is what no removal of a file removes
+    const inTheWay = new CartFolders(site.volume).bundle({ id: 1, uid: 'stuck' });
+    await mkdir(inTheWay, { recursive: true });
+    await site.service.sweep();
+    await until('the failures', () => site.queue.errors.length >= 2);
+    expect(site.queue.errors[0]).toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('cart 1') as string,
+    });
+    expect(await site.tables.get(2)).toBeUndefined();
+    await rmdir(inTheWay);
+    await site.queue.idle();
+    expect(await site.tables.get(1)).toBeUndefined();
+    expect(readdirSync(site.volume)).toEqual(['cartuids']);
+  });
+
   it('removes folders that belong to no cart, and nothing that is not ours', async () => {
     site = await startCartSite();
     const files = site.lay(1, 100);

@@ -219,6 +219,28 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
         expect(await waiting()).toBe(0);
       });
 
+      it('leaves a job alone that another process puts while it asks', async () => {
+        const door = gate();
+        const { runs, handler } = recorder(() => door.opens);
+        const jobs = await queue({ cart: handler });
+        const front = await client();
+        await front.ensure('cart', ['1', '2'], async (ids) => {
+          await jobs.add('cart', '1');
+          await jobs.add('cart', '2', { delay: NEVER });
+          await until('the run', () => runs.length === 1, SOON);
+          return ids;
+        });
+        door.open();
+        await until('the end', () => jobs.counts.get('cart')?.succeeded === 1, SOON);
+        const { jobs: list } = await until('what is written of it', async () => {
+          const found = await backend.repository.queryJobs();
+          return found.jobs.every(({ lockedAt }) => !lockedAt) && found;
+        });
+        expect(list.map(({ nextRunAt }) => nextRunAt !== null).sort()).toEqual([false, true]);
+        expect(list.find(({ nextRunAt }) => nextRunAt)?.nextRunAt?.getTime()).toBeGreaterThan(Date.now() + NEVER / 2);
+        expectRuns(runs, 1);
+      });
+
       it('makes more jobs at once than fit into one statement', async () => {
         const front = await client();
         // FerretDB reads all of them for each one that it stores; there are 50 at a time there
@@ -281,6 +303,19 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
         await jobs.add('cart', 'good');
         await jobs.add('cart', 'later', { delay: NEVER });
         await until('their removal', async () => (await stored()) === 1, SOON);
+      });
+
+      it('removes what has ended well at once when none is to be kept', async () => {
+        const { runs, handler } = recorder();
+        const jobs = await queue({ cart: handler }, { keepFinishedMs: 0 });
+        await jobs.add('cart', '1');
+        const seen = new Set<string>();
+        await until('its removal', async () => {
+          const { jobs: list } = await backend.repository.queryJobs();
+          for (const { state } of list) seen.add(state);
+          return runs.length >= 1 && list.length === 0;
+        });
+        expect([...seen]).not.toContain('completed');
       });
     });
 

@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -198,6 +200,30 @@ it('fault 25: the data of failed jobs goes when its time is up; good jobs leave 
   await site.purge(impatient);
   expect(await site.leftovers()).toEqual([]);
   expect(await site.state(record.job_id)).toMatchObject({ state: 'FAILED' });
+});
+
+it('data that can not be removed now is removed later, and holds up no other', async () => {
+  const failed: number[] = [];
+  for (const name of ['a', 'b']) {
+    const tar = bundle({ [name]: name }, { entries: (all) => all.filter(({ value }) => value !== 10) });
+    const { record } = await site.service.receive(piecesOf(tar), { user: 'root' });
+    await site.run(record.job_id);
+    failed.push(record.job_id);
+  }
+  const impatient = site.another({ settings: { ...INGEST_SETTINGS, keepFailed: -1000 } });
+  // a folder where the metadata was: nothing that the removal of a file removes
+  const [first = 0, second = 0] = failed;
+  const path = join(site.folder, 'ingest', `${first}.json`);
+  await rm(path);
+  await mkdir(path);
+  await expect(site.purge(impatient)).rejects.toMatchObject({ code: 'unavailable' });
+  expect(await site.service.list({ limit: 2 })).toMatchObject([
+    { record: { job_id: second }, kept: false },
+    { record: { job_id: first }, kept: true },
+  ]);
+  await rmdir(path);
+  await site.purge(impatient);
+  expect(await site.leftovers()).toEqual([]);
 });
 
 it('drafts and metadata that no job needs are removed, those of others are not', async () => {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Jobs, openJobQueue } from '../../src/jobs/jobs.js';
+import { Database } from '../../src/storage/database/database.js';
 import type { JobPlace } from '../contract/job-backend.js';
 import { pacifica } from '../support/cli.js';
 import { sqlitePlace } from '../support/job-places.js';
@@ -11,6 +12,9 @@ import { startPostgres } from '../support/postgres.js';
 // what `[jobs] url` says reaches the driver whole, and what is wrong with it is told without its password
 
 const SECRET = 'hunter22';
+/** characters that mean something in a URL, one of them in its escaped form */
+const ODD = { user: 'jo@b/s%41', password: 'a/b?c#d%e f@g:h%41&' };
+const ODD_URL = `${encodeURIComponent(ODD.user)}:${encodeURIComponent(ODD.password)}`;
 
 const postgres = await startPostgres();
 let place: JobPlace;
@@ -50,6 +54,21 @@ it.each([
 });
 
 describe.skipIf(postgres === undefined)('PostgreSQL', () => {
+  it('takes a user and a password of any characters', async () => {
+    const url = (await postgres?.createDatabase()) ?? '';
+    const admin = await Database.open(url);
+    await admin.sequelize.query(`CREATE ROLE "${ODD.user}" SUPERUSER LOGIN PASSWORD '${ODD.password}'`);
+    await admin.close();
+    const jobs = await queue(url.replace('pacifica:secret', ODD_URL));
+    await jobs.add('cart', '1');
+    expect((await jobs.admin.list({})).total).toBe(1);
+    await jobs.stop();
+    // one of them is enough to be refused
+    const { error, told } = await refusal(url.replace('pacifica:secret', `${ODD_URL}x`));
+    expect(error).toMatchObject({ code: 'unavailable', message: expect.stringContaining('password auth') as string });
+    for (const form of [ODD.password, encodeURIComponent(ODD.password)]) expect(told).not.toContain(form);
+  });
+
   it('with a wrong password is told in one line, by the daemon, too', async () => {
     const right = (await postgres?.createDatabase()) ?? '';
     const jobs = await queue(right);
@@ -107,6 +126,20 @@ describe('MongoDB', () => {
       expect(hello).not.toContain(SECRET);
       close();
     }
+  });
+
+  it('is told the user that the URL says, whatever its characters', async () => {
+    const { port, heard, close } = await listener();
+    const { error, told } = await refusal(
+      `mongodb://${ODD_URL}@127.0.0.1:${port}/x?loadBalanced=true&serverSelectionTimeoutMS=500`,
+    );
+    expect(error).toMatchObject({ code: 'unavailable' });
+    for (const form of [ODD.password, encodeURIComponent(ODD.password)]) expect(told).not.toContain(form);
+    // the first message of SCRAM (RFC 5802): it has the name, and nothing of the password
+    const hello = await heard;
+    expect(hello).toContain(`n=${ODD.user},r=`);
+    expect(hello).not.toContain(ODD.password);
+    close();
   });
 
   it('is looked up by mongodb+srv://', async () => {
