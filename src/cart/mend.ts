@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { createHasher, hashReader, parseHashType } from '../lib/digest.js';
+import { createHasher, feedReader, parseHashType } from '../lib/digest.js';
 import { PacificaError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
 import { readChunks } from '../lib/random-reader.js';
@@ -12,37 +12,55 @@ const BATCH = 500;
 
 /** Of a long look at carts. */
 export interface Look {
-  /** told of each file that was read, and its bytes */
-  readonly onFile?: (bytes: number) => void;
-  /** ends the look after the file that is being read */
+  /** told of bytes when they were read */
+  readonly onBytes?: (bytes: number) => void;
+  /** told of each file that was looked at */
+  readonly onFile?: () => void;
+  /** ends the look */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Checks what a cart has on disk against the hashes of its files.
+ * Checks what a cart has on disk against the hashes of its files. A look that is ended says what it has found so far.
  * @returns the places in the tar of what is missing or wrong; of a bundle that is not right, all of them
  */
 export async function* findWrong(
   tables: CartTables,
   folders: CartFolders,
   cart: Cart,
-  { onFile, signal }: Look = {},
+  look: Look = {},
 ): AsyncGenerator<number> {
-  const bundled = cart.bundle && (await folders.hasBundle(cart));
-  if (bundled && (await bundleIsRight(tables, folders, cart, onFile))) return;
-  for await (const file of allFiles(tables, cart)) {
-    if (signal?.aborted === true) return;
-    onFile?.(file.size ?? 0);
-    if (file.status !== 'staged') continue;
-    if (!(await isRight(file, join(folders.data(cart), file.path)))) yield file.position;
+  try {
+    yield* wrongFiles(tables, folders, cart, look);
+  } catch (error) {
+    if (look.signal?.aborted !== true) throw error;
   }
 }
 
-async function isRight(file: CartFile, path: string): Promise<boolean> {
+async function* wrongFiles(tables: CartTables, folders: CartFolders, cart: Cart, look: Look): AsyncGenerator<number> {
+  const bundled = cart.bundle && (await folders.hasBundle(cart));
+  if (bundled && (await bundleIsRight(tables, folders, cart, look))) return;
+  for await (const file of allFiles(tables, cart)) {
+    look.signal?.throwIfAborted();
+    // a bundle that is not right was counted already
+    const wrong = file.status === 'staged' && (bundled || !(await isRight(file, folders.data(cart), look)));
+    if (!bundled) look.onFile?.();
+    if (wrong) yield file.position;
+  }
+}
+
+async function isRight(file: CartFile, folder: string, { onBytes, signal }: Look): Promise<boolean> {
   try {
-    const reader = FileReader.open(path, { follow: false });
+    const reader = FileReader.open(join(folder, file.path), { follow: false });
     try {
-      return reader.size === file.size && (await hashReader(reader, parseHashType(file.hashtype))) === file.hashsum;
+      if (reader.size !== file.size) return false;
+      const hasher = createHasher(parseHashType(file.hashtype));
+      const take = (piece: Uint8Array): void => {
+        hasher.update(piece);
+        onBytes?.(piece.length);
+      };
+      await feedReader(reader, take, signal);
+      return hasher.digest('hex') === file.hashsum;
     } finally {
       await reader.close();
     }
@@ -56,7 +74,7 @@ async function bundleIsRight(
   tables: CartTables,
   folders: CartFolders,
   cart: Cart,
-  onFile: Look['onFile'],
+  { onBytes, onFile, signal }: Look,
 ): Promise<boolean> {
   const files = allFiles(tables, cart);
   let reader: FileReader | undefined;
@@ -67,12 +85,12 @@ async function bundleIsRight(
       const next = await files.next();
       if (next.done === true || path !== `${cart.uid}/${next.value.path}`) return false;
       const hasher = createHasher(parseHashType(next.value.hashtype));
-      let size = 0;
       for await (const chunk of body) {
+        signal?.throwIfAborted();
         hasher.update(chunk);
-        size += chunk.length;
+        onBytes?.(chunk.length);
       }
-      onFile?.(size);
+      onFile?.();
       if (hasher.digest('hex') !== next.value.hashsum) return false;
     }
     return (await files.next()).done === true;

@@ -15,13 +15,15 @@ export interface Total {
   /** bytes; `percent` when {@link Progress.label} says how far it is */
   readonly bytes?: number | 'percent';
   readonly files?: number;
+  /** what is counted, where it is not files: `carts` */
+  readonly unit?: string;
 }
 
 /** What a person sees of work that takes its time. */
 export interface Progress {
   /** so many more bytes are done */
   add(bytes: number): void;
-  /** one more file is done */
+  /** one more file is done, or what else is counted */
   file(): void;
   /** so many bytes of all are done; the rate counts from here */
   start(bytes: number): void;
@@ -104,11 +106,11 @@ abstract class Meter implements Progress {
 
   /** Files, bytes, rate and time left: those that there are. */
   protected facts(): string {
-    const { bytes, files } = this.#total;
+    const { bytes, files, unit = 'files' } = this.#total;
     const perSecond = this.#perSecond();
     const facts: string[] = [];
-    if (files !== undefined) facts.push(`${this.#files} of ${files} files`);
-    else if (this.#files > 0) facts.push(`${this.#files} files`);
+    if (files !== undefined) facts.push(`${this.#files} of ${files} ${unit}`);
+    else if (this.#files > 0) facts.push(`${this.#files} ${unit}`);
     if (bytes === 'percent') return facts.join('  ');
     if (bytes !== undefined) facts.push(`${formatSize(this.#bytes)} of ${formatSize(bytes)}`);
     else if (this.#bytes > 0) facts.push(formatSize(this.#bytes));

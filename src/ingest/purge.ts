@@ -1,6 +1,6 @@
 import type { JobHandler } from '../lib/job-queue.js';
 import { neverGivenUp } from '../lib/standing-job.js';
-import type { IngestPhase } from '../storage/database/ingest-jobs.js';
+import type { IngestJob, IngestPhase } from '../storage/database/ingest-jobs.js';
 import { Claim, newRun } from './claim.js';
 import { filesOf } from './files-of.js';
 import { removeLeftovers } from './leftovers.js';
@@ -17,9 +17,12 @@ const NEEDS_DATA: readonly IngestPhase[] = ['receiving', 'queued', 'recording', 
 
 /** Makes the handler of `ingest-purge` jobs: removes what nobody needs any more, now and every minute. */
 export function purgeHandler(parts: IngestParts): JobHandler {
-  const { store, queue, settings } = parts;
+  const { store, queue, settings, log } = parts;
   return neverGivenUp(async (_id, { signal }) => {
-    const { errors } = await purgeFailed(parts, Date.now() - settings.keepFailed, signal);
+    const errors: unknown[] = [];
+    for await (const { id } of purgeFailed(parts, Date.now() - settings.keepFailed, errors, signal)) {
+      log.info({ job: id }, 'removed the data of a failed ingest job, its time was up');
+    }
     await store.forgetKeys(Date.now() - KEY_LIFETIME);
     await removeOrphans(parts, signal);
     if (errors.length > 0) throw new AggregateError(errors);
@@ -31,27 +34,29 @@ export function purgeHandler(parts: IngestParts): JobHandler {
 /**
  * Removes the data that failed jobs have kept.
  * @param before ms since 1970: of jobs that failed earlier
- * @returns the jobs whose data was removed, and why that of others could not be
+ * @param errors why the data of some could not be removed is put there
+ * @yields each job when its data is removed
  */
-export async function purgeFailed(
+export async function* purgeFailed(
   parts: IngestParts,
   before: number,
+  errors: unknown[],
   signal?: AbortSignal,
-): Promise<{ purged: number[]; errors: unknown[] }> {
-  const purged: number[] = [];
-  const errors: unknown[] = [];
+): AsyncGenerator<IngestJob> {
   for (let after = 0; ;) {
     const jobs = await parts.store.inPhase({ phases: ['failed'], kept: true, updatedBefore: before }, after);
     const last = jobs.at(-1);
-    if (last === undefined) return { purged, errors };
-    for (const { id } of jobs) {
+    if (last === undefined) return;
+    for (const job of jobs) {
       signal?.throwIfAborted();
+      let purged = false;
       try {
-        if (await purgeJob(parts, id)) purged.push(id);
+        purged = await purgeJob(parts, job.id);
       } catch (error) {
-        parts.log.warn({ job: id, err: error }, 'can not remove the data of a failed ingest job right now');
+        parts.log.warn({ job: job.id, err: error }, 'can not remove the data of a failed ingest job right now');
         errors.push(error);
       }
+      if (purged) yield job;
     }
     after = last.id;
   }

@@ -177,16 +177,16 @@ export class IngestService {
   /**
    * Removes the data that failed jobs have kept.
    * @param before ms since 1970: only of jobs that failed earlier; by default of those whose time is up
-   * @returns the jobs whose data was removed
-   * @throws AggregateError when that of some could not be
+   * @yields each job when its data is removed
+   * @throws AggregateError at the end, when that of some could not be
    */
-  async purge(before = Date.now() - this.#parts.settings.keepFailed): Promise<number[]> {
-    const { purged, errors } = await purgeFailed(this.#parts, before);
+  async *purge(before = Date.now() - this.#parts.settings.keepFailed): AsyncGenerator<IngestJob> {
+    const errors: unknown[] = [];
+    yield* purgeFailed(this.#parts, before, errors);
     // what no job knows of any more
     await this.sweep();
     await removeOrphans(this.#parts);
     if (errors.length > 0) throw new AggregateError(errors);
-    return purged;
   }
 
   /**

@@ -2,6 +2,7 @@ import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
+import { PacificaError } from '../../src/lib/errors.js';
 import type { Cart } from '../../src/storage/database/carts.js';
 import { type CartSite, startCartSite } from '../support/cart.js';
 import { FarArchive } from '../support/far-archive.js';
@@ -87,4 +88,43 @@ it('takes a damaged bundle away at once: a run that ends before the new one is w
   site.queue.paused = true;
   expect(await site.service.mend(await cart('bundle'))).toBe(2);
   expect(existsSync(path)).toBe(false);
+});
+
+it.each([false, true])(
+  'a look that is ended stops within a file, and leaves the cart as it is; bundle: %s',
+  async (bundle) => {
+    const size = 5 * 1024 * 1024;
+    await site.post('long', site.lay(2, size, 100), { bundle });
+    expect(await site.end('long')).toBe('ready');
+    const ending = new AbortController();
+    let read = 0;
+    let files = 0;
+    const look = {
+      onBytes: (bytes: number): void => {
+        read += bytes;
+        if (read >= size + 1024 * 1024) ending.abort(new PacificaError('aborted', 'enough'));
+      },
+      onFile: (): void => {
+        files += 1;
+      },
+      signal: ending.signal,
+    };
+    await expect(site.service.mend(await cart('long'), look)).rejects.toThrow('enough');
+    expect(read).toBeLessThan(2 * size);
+    expect(files).toBe(1);
+    expect((await cart('long')).status).toBe('ready');
+  },
+);
+
+it('what a look found before it was ended is brought again', async () => {
+  await site.post('half', site.lay(3, 1000, 100));
+  expect(await site.end('half')).toBe('ready');
+  rmSync(join(site.volume, 'cartuids/half/f/0'));
+  rmSync(join(site.volume, 'cartuids/half/f/2'));
+  const ending = new AbortController();
+  const look = { onBytes: () => ending.abort(new PacificaError('aborted', 'enough')), signal: ending.signal };
+  opened();
+  await expect(site.service.mend(await cart('half'), look)).rejects.toThrow('enough');
+  expect(await site.end('half')).toBe('ready');
+  expect(opened()).toContain('100');
 });

@@ -81,6 +81,8 @@ export interface IngestSite {
   visible(): Promise<string[]>;
   /** everything that jobs leave on their way: drafts, their metadata, temporary files */
   leftovers(): Promise<string[]>;
+  /** purges what failed before a time. @returns the ids of the jobs */
+  purge(before: number): Promise<number[]>;
   close(): Promise<void>;
 }
 
@@ -176,6 +178,11 @@ export async function startIngest(options: SiteOptions = {}): Promise<IngestSite
       ...(await filesBelow(root)).filter((path) => path.startsWith('.')),
       ...(await filesBelow(join(folder, 'ingest'))),
     ],
+    async purge(before) {
+      const ids: number[] = [];
+      for await (const { id } of service.purge(before)) ids.push(id);
+      return ids;
+    },
     async close() {
       await server.close();
       await jobs?.stop();

@@ -69,12 +69,13 @@ as it is. Ends with 3 when there is no such cart; the others are looked at all t
     const bytes = cart.status === 'ready' ? (cart.bytesTotal ?? undefined) : undefined;
     const total = { files: cart.filesTotal, bytes };
     const progress = startProgress(`checking cart ${cart.uid}`, total);
-    const onFile = (bytes: number): void => {
-      progress.add(bytes);
-      progress.file();
+    const look = {
+      onBytes: (bytes: number) => progress.add(bytes),
+      onFile: () => progress.file(),
+      signal: this.signal,
     };
     try {
-      return await service.mend(cart, { onFile, signal: this.signal });
+      return await service.mend(cart, look);
     } catch (error) {
       if (!this.signal.aborted) throw error;
       throw new PacificaError('aborted', 'interrupted', {

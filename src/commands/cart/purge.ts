@@ -1,10 +1,8 @@
 import { Flags } from '../../cli/oclif.js';
 import { AdminCommand } from '../../cli/admin-command.js';
 import { progressFlag } from '../../cli/client-flags.js';
-import { startProgress } from '../../cli/progress.js';
 import { paragraphs } from '../../cli/text.js';
 import { parseDuration } from '../../lib/duration.js';
-import { PacificaError } from '../../lib/errors.js';
 
 export default class CartPurge extends AdminCommand {
   static override summary = 'Delete carts that nobody has used for long';
@@ -30,23 +28,16 @@ download, else from when it became ready. Carts that are being downloaded or wor
     const { flags } = await this.parse(CartPurge);
     const age = parseDuration(flags['time-ago']);
     const dryRun = flags['dry-run'];
-    await this.administer('cart', flags, async ({ carts: service }) => {
-      const progress = startProgress('purging carts');
-      try {
-        for await (const { id, uid, occupied } of service.purge(age, dryRun)) {
-          progress.add(occupied);
-          progress.wipe();
+    await this.administer('cart', flags, ({ carts }) =>
+      this.purge(
+        'carts',
+        carts.purge(age, dryRun),
+        ({ occupied }) => occupied,
+        ({ id, uid }) => {
           if (flags.json) this.printJson({ id, uid, purged: !dryRun });
           else this.print(`${uid}\n`);
-          if (this.signal.aborted) throw interrupted();
-        }
-      } finally {
-        progress.stop();
-      }
-    });
+        },
+      ),
+    );
   }
-}
-
-function interrupted(): PacificaError {
-  return new PacificaError('aborted', 'interrupted', { hint: 'the same command goes on with the other carts' });
 }

@@ -1,4 +1,5 @@
 import { AdminCommand } from '../../cli/admin-command.js';
+import { progressFlag } from '../../cli/client-flags.js';
 import { paragraphs } from '../../cli/text.js';
 
 export default class IngestPurge extends AdminCommand {
@@ -11,14 +12,20 @@ PACIFICA_INGEST_KEEP_FAILED=0 before it everything that failed goes.`);
     '<%= config.bin %> <%= command.id %>',
     'PACIFICA_INGEST_KEEP_FAILED=0 <%= config.bin %> <%= command.id %>',
   ];
+  static override flags = { ...AdminCommand.flags, ...progressFlag };
 
   async run(): Promise<void> {
     const { flags } = await this.parse(IngestPurge);
-    await this.administer('ingest', flags, async ({ ingest: service }) => {
-      for (const job of await service.purge()) {
-        if (flags.json) this.printJson({ job_id: job, purged: true });
-        else this.print(`${job}\n`);
-      }
-    });
+    await this.administer('ingest', flags, ({ ingest }) =>
+      this.purge(
+        'jobs',
+        ingest.purge(),
+        ({ bytes }) => bytes,
+        ({ id }) => {
+          if (flags.json) this.printJson({ job_id: id, purged: true });
+          else this.print(`${id}\n`);
+        },
+      ),
+    );
   }
 }
