@@ -21,9 +21,10 @@ while True:
     if not piece:
         break
     shown += piece
+    sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
     while steps and shown.find(steps[0][0].encode(), seen) != -1:
         text, keys = steps.pop(0)
         seen = shown.find(text.encode(), seen) + len(text.encode())
         os.write(terminal, keys.encode())
-sys.stdout.buffer.write(shown)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))

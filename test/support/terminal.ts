@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { cliCommand, cliEnv } from './cli.js';
 
@@ -15,6 +16,8 @@ export interface TerminalOptions {
   cwd?: string;
   /** what to type (`\u0003` is Ctrl-C) when a text was shown */
   steps?: readonly (readonly [shown: string, type: string])[];
+  /** called with all that was shown so far, each time that there is more */
+  onScreen?: (screen: string) => void;
 }
 
 /** Runs `pacifica <args>` on a pseudo-terminal of 100 columns. */
@@ -23,14 +26,22 @@ export function onTerminal(args: readonly string[], options: TerminalOptions = {
 }
 
 /** Runs any command on a pseudo-terminal of 100 columns. */
-export function commandOnTerminal(command: readonly string[], options: TerminalOptions = {}): Promise<TerminalResult> {
-  const words = [driver, JSON.stringify(options.steps ?? []), ...command];
-  const env = { TERM: 'xterm', ...cliEnv(options.env) };
-  return new Promise((resolve, reject) => {
-    execFile('python3', words, { env, cwd: options.cwd, timeout: 50_000 }, (error, screen) => {
-      if (error === null) resolve({ code: 0, screen });
-      else if (typeof error.code === 'number') resolve({ code: error.code, screen });
-      else reject(new Error(`no end on the terminal: ${screen}`, { cause: error }));
-    });
+export async function commandOnTerminal(
+  command: readonly string[],
+  { env, cwd, steps = [], onScreen }: TerminalOptions = {},
+): Promise<TerminalResult> {
+  const child = spawn('python3', [driver, JSON.stringify(steps), ...command], {
+    env: { TERM: 'xterm', ...cliEnv(env) },
+    cwd,
+    stdio: ['pipe', 'pipe', 'inherit'],
+    timeout: 50_000,
   });
+  let screen = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    screen += text;
+    onScreen?.(screen);
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code === null) throw new Error(`no end on the terminal: ${screen}`);
+  return { code, screen };
 }
