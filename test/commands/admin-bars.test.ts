@@ -63,7 +63,9 @@ it('cart purge shows how many carts have gone, and Ctrl-C ends it between two', 
   // somebody else writes to the database for so long that a bar comes, when some have gone
   const database = new sqlite3.Database(join(home, 'pacifica.db'));
   database.configure('busyTimeout', 30_000);
-  const run = promisify<string, unknown>((sql, done) => database.exec(sql, done));
+  const run = promisify((sql: string, done: (error: Error | null) => void) =>
+    database.exec(sql, (error) => done(error)),
+  );
   let held: Promise<unknown> | undefined;
   let released: Promise<unknown> | undefined;
   const { code, screen } = await onTerminal(['cart', 'purge', '--time-ago', '0s', '--data-dir', home], {

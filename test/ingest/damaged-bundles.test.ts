@@ -73,6 +73,6 @@ it('changed in random places: FAILED with a reason and nothing visible, or every
     }
   }
   expect(failed).toBeGreaterThan(ROUNDS / 5);
-  await site.purge(Date.now() + 1000);
+  await site.purgeBefore(Date.now() + 1000);
   expect(await site.leftovers()).toEqual([]);
 });

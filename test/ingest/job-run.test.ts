@@ -499,12 +499,12 @@ describe('a job that failed', () => {
     const jobId = await receive();
     await site.run(jobId, refusing());
     const { updated } = await site.service.job(jobId);
-    expect(await site.purge(updated)).toEqual([]);
-    expect(await site.purge(updated + 1)).toEqual([jobId]);
+    expect(await site.purgeBefore(updated)).toEqual([]);
+    expect(await site.purgeBefore(updated + 1)).toEqual([jobId]);
     expect(await site.leftovers()).toEqual([]);
     await expectFailed(jobId, 'not today');
     await expect(site.service.retry(jobId)).rejects.toThrow('has no data any more');
-    expect(await site.purge(Date.now() + 1000)).toEqual([]);
+    expect(await site.purgeBefore(Date.now() + 1000)).toEqual([]);
   });
 
   it('is purged with what a run that was believed dead made visible after all', async () => {
@@ -512,7 +512,7 @@ describe('a job that failed', () => {
     await site.run(jobId, refusing());
     const { firstFileId } = await site.service.job(jobId);
     await site.archive.drafts.publish(groupOf(jobId), '1', parseArchiveId((firstFileId ?? 0) + 1));
-    await site.purge(Date.now() + 1000);
+    await site.purgeBefore(Date.now() + 1000);
     await expectFailed(jobId, 'not today');
     expect(await site.leftovers()).toEqual([]);
   });

@@ -89,7 +89,7 @@ it('a job that failed and can be tried again is still its answer, until its data
   const jobId = jobOf(await upload(key, refused));
   await site.run(jobId);
   expect((await upload(key, refused)).json()).toMatchObject({ job_id: jobId, state: 'FAILED' });
-  await site.purge(Date.now() + 1000);
+  await site.purgeBefore(Date.now() + 1000);
   expect(jobOf(await upload(key, refused))).not.toBe(jobId);
 });
 

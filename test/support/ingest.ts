@@ -81,8 +81,8 @@ export interface IngestSite {
   visible(): Promise<string[]>;
   /** everything that jobs leave on their way: drafts, their metadata, temporary files */
   leftovers(): Promise<string[]>;
-  /** purges what failed before a time. @returns the ids of the jobs */
-  purge(before: number): Promise<number[]>;
+  /** Removes what jobs have kept that failed before a time. @returns their ids */
+  purgeBefore(before: number): Promise<number[]>;
   close(): Promise<void>;
 }
 
@@ -178,7 +178,7 @@ export async function startIngest(options: SiteOptions = {}): Promise<IngestSite
       ...(await filesBelow(root)).filter((path) => path.startsWith('.')),
       ...(await filesBelow(join(folder, 'ingest'))),
     ],
-    async purge(before) {
+    async purgeBefore(before) {
       const ids: number[] = [];
       for await (const { id } of service.purge(before)) ids.push(id);
       return ids;
