@@ -25,7 +25,13 @@ function mistake(
   bin: string,
 ): { message: string; hint: string } {
   const [first = '', second = ''] = words;
+  if (first === 'help') {
+    const topic = words.slice(1).join(' ');
+    return { message: 'there is no command "help"', hint: `see ${[bin, topic, '--help'].filter(Boolean).join(' ')}` };
+  }
   if (first.startsWith('-')) {
+    const meant = closest(first, ['--version', '--help']);
+    if (meant !== undefined) return { message: `there is no flag ${first}`, hint: `did you mean "${bin} ${meant}"?` };
     return { message: `${first} stands before the command`, hint: `write it behind: ${bin} COMMAND ${first}` };
   }
   const pair = `${first} ${second}`;

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { messageOf, PacificaError } from '../lib/errors.js';
+import { type ErrorCode, messageOf, PacificaError, systemCode } from '../lib/errors.js';
 import { type IniFile, parseIni } from './ini.js';
 import { CHERRYPY, CONFIG_VARIABLES, pythonText } from './originals.js';
 import type { ServiceName } from './setting.js';
@@ -91,9 +91,15 @@ async function read(file: string, named: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
-    throw new PacificaError('not-found', `can not read the configuration file ${file}: ${messageOf(error)}`, {
-      hint: `check ${named}`,
-      cause: error,
-    });
+    const { code, message } = unreadable(file, error);
+    throw new PacificaError(code, message, { hint: `check ${named}`, cause: error });
   }
+}
+
+function unreadable(file: string, error: unknown): { code: ErrorCode; message: string } {
+  const code = systemCode(error);
+  if (code === 'ENOENT') return { code: 'not-found', message: `there is no configuration file ${file}` };
+  if (code === 'EISDIR') return { code: 'invalid', message: `the configuration file ${file} is a folder` };
+  if (code === 'EACCES') return { code: 'forbidden', message: `may not read the configuration file ${file}` };
+  return { code: 'internal', message: `can not read the configuration file ${file}: ${messageOf(error)}` };
 }

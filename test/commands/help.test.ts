@@ -55,8 +55,15 @@ describe('--help', () => {
       'cart:get',
       'cart:fixit',
       'cart:purge',
+      'ingest:purge',
     ];
     for (const id of long) expect(Object.keys(shown[id]?.flags ?? {}), id).toContain('progress');
+  });
+
+  it('is what -h asks for, too', async () => {
+    const { stdout } = await pacifica(['cart', 'get', '--help']);
+    expect((await pacifica(['cart', 'get', '-h'])).text()).toBe(stdout.toString());
+    expect((await pacifica(['-h'])).text()).toContain('USAGE');
   });
 
   it('of everything shows topics and the version', async () => {
