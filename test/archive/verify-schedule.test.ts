@@ -152,7 +152,7 @@ describe('verifying by schedule', () => {
   test('one process at a time is at it; stopped, it is gone on with by another one', async () => {
     const first = await start({ rate: 100_000 });
     await first.schedule.tick();
-    await until('the beginning', async () => (await runs.find('schedule')) !== undefined);
+    await until('the first file', () => (value(first.schedule, 'pacifica_archive_verified_files_total') ?? 0) > 0);
     const second = await start();
     await second.schedule.tick();
     await first.queue.stop();
