@@ -14,6 +14,8 @@ fi
 
 npm install --silent --no-audit --no-fund --global --prefix "$work/prefix" "$work"/pacifica-*.tgz
 "$work/prefix/bin/pacifica" --version
+# the plug-in for completion loads an oclif of its own
+HOME="$work" "$work/prefix/bin/pacifica" autocomplete script bash >/dev/null
 "$work/prefix/bin/pacifica" db sync --data-dir "$work/data"
 "$work/prefix/bin/pacifica" db check --equal --data-dir "$work/data"
 echo "the package works: $(wc -l <"$work/files") files, $(du -k "$work"/pacifica-*.tgz | cut -f1) KiB"
