@@ -137,6 +137,8 @@ it.skipIf(postgres === undefined)(
       return { status: answer.status, checks };
     };
     expect(await ready(working)).toMatchObject({ status: 200 });
+    // a connection that is at work when it breaks is told as the failure of that work: here it is to be idle
+    await until('what it does at its start', () => lines(working, 'job done').length >= 2);
     await postgres?.down();
     try {
       const away = await until('both to say so', async () => {
