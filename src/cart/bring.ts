@@ -8,6 +8,7 @@ import { createHasher, type HashType, hashReader, parseHashType } from '../lib/d
 import { FileWriter } from '../lib/durable-write.js';
 import { PacificaError, wrapSystemError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
+import { ioBuffer } from '../lib/io-buffer.js';
 import { readChunks } from '../lib/random-reader.js';
 import type { CartFile } from '../storage/database/carts.js';
 import type { Links } from './links.js';
@@ -141,7 +142,7 @@ export class Bringer {
       const { size } = reader;
       const facts = { size, mtime: Math.floor(reader.mtimeMs / 1000) };
       if (size > SMALL) return { ...facts, sum: await hashReader(reader, type, { signal }) };
-      const buffer = this.#buffers.pop() ?? Buffer.allocUnsafeSlow(SMALL);
+      const buffer = this.#buffers.pop() ?? ioBuffer(SMALL);
       const bytes = buffer.subarray(0, await reader.read(buffer.subarray(0, size), 0));
       const sum = createHasher(type).update(bytes).digest('hex');
       this.#buffers.push(buffer);

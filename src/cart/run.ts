@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Archive } from '../archive/archive.js';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
 import { mayPass, messageOf, PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
+import { ioBuffer } from '../lib/io-buffer.js';
 import { Mutex } from '../lib/mutex.js';
 import { READ_SIZE } from '../lib/random-reader.js';
 import { TarLayout } from '../lib/tar/layout.js';
@@ -366,7 +367,7 @@ export class CartRun {
     try {
       const file = await open(path, 'w', 0o644);
       try {
-        const buffer = Buffer.allocUnsafe(READ_SIZE);
+        const buffer = ioBuffer(READ_SIZE);
         for (let position = 0; position < layout.size;) {
           this.#stop.signal.throwIfAborted();
           const got = await reader.read(buffer, position);

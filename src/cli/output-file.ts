@@ -4,6 +4,7 @@ import { chmod, copyFile, type FileHandle, open, rename, rm } from 'node:fs/prom
 import { basename, dirname, join, resolve } from 'node:path';
 import { FileWriter, syncFolder } from '../lib/durable-write.js';
 import { messageOf, PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
+import { ioBuffer } from '../lib/io-buffer.js';
 import { READ_SIZE } from '../lib/random-reader.js';
 
 /** Fewer bytes are sooner fetched again than kept. */
@@ -70,7 +71,7 @@ export class OutputFile {
   /** Reads what an earlier run left, from its beginning. */
   async *kept(): AsyncGenerator<Uint8Array> {
     for (let position = 0; position < this.#kept;) {
-      const buffer = Buffer.allocUnsafe(Math.min(READ_SIZE, this.#kept - position));
+      const buffer = ioBuffer(Math.min(READ_SIZE, this.#kept - position));
       const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, position);
       if (bytesRead === 0) throw new PacificaError('integrity', `${this.path} became shorter while it was written`);
       position += bytesRead;

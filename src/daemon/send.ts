@@ -2,14 +2,12 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PacificaError } from '../lib/errors.js';
+import { ioBuffer } from '../lib/io-buffer.js';
 import type { RandomReader } from '../lib/random-reader.js';
 
 /** buffers of a transfer that go round: one being read into while the other is on its way to the socket */
 const BUFFERS = 2;
-/**
- * Bytes a buffer while few transfers run. Larger ones leave the processor's cache between read and write. (Measured on
- * two cores: 1 MiB buffers, which are read through the thread pool, take twice the CPU a byte.)
- */
+/** bytes a buffer while few transfers run: two of them stay in the processor's cache between read and write */
 const LARGE = 256 * 1024;
 /** bytes a buffer while many do, and what one read is enough for */
 const SMALL = 64 * 1024;
@@ -50,7 +48,7 @@ export async function sendRange(res: ServerResponse, reader: RandomReader, start
       if (failed !== undefined) throw failed;
       const size = transfers <= FEW ? LARGE : SMALL;
       const kept = free.pop();
-      const buffer = kept?.length === size ? kept : Buffer.allocUnsafeSlow(size);
+      const buffer = kept?.length === size ? kept : ioBuffer(size);
       const got = await reader.read(buffer.subarray(0, end - position), position);
       if (got === 0) throw tooShort(position, end);
       position += got;

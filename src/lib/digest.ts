@@ -1,5 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { PacificaError } from './errors.js';
+import { ioBuffer } from './io-buffer.js';
 import { type RandomReader, READ_SIZE } from './random-reader.js';
 
 /** Hash types that we take, by their names in Python's hashlib (wire.md, ingest part). */
@@ -97,8 +98,8 @@ export async function feedReader(
 ): Promise<void> {
   // two buffers: the next piece is read while this one is looked at
   const size = Math.min(READ_SIZE, Math.max(reader.size, 1));
-  let buffer = Buffer.allocUnsafe(size);
-  let spare = reader.size > size ? Buffer.allocUnsafe(size) : buffer;
+  let buffer = ioBuffer(size);
+  let spare = reader.size > size ? ioBuffer(size) : buffer;
   let position = 0;
   let next = reader.read(buffer, 0);
   while (position < reader.size) {

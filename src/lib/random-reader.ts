@@ -1,3 +1,5 @@
+import { ioBuffer } from './io-buffer.js';
+
 /** Bytes of known length that can be read from any place, by several readers at once: a file, a tar that is never written. */
 export interface RandomReader {
   /** length in bytes */
@@ -27,7 +29,7 @@ export async function* readChunks(
 ): AsyncGenerator<Buffer> {
   let position = start;
   while (position < end) {
-    const buffer = Buffer.allocUnsafe(Math.min(chunkSize, end - position));
+    const buffer = ioBuffer(Math.min(chunkSize, end - position));
     const got = await reader.read(buffer, position);
     if (got === 0) return;
     position += got;

@@ -7,6 +7,7 @@ import { syncFolder } from '../../../lib/durable-write.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
 import { syncFile } from '../../../lib/file-calls.js';
 import { FileReader } from '../../../lib/file-reader.js';
+import { ioBuffer } from '../../../lib/io-buffer.js';
 import { READ_SIZE } from '../../../lib/random-reader.js';
 import type { FileStatus, PutOptions, Written } from '../backend.js';
 import { fileStatus, isMissing, written } from './posix-file.js';
@@ -146,7 +147,7 @@ async function* hashing(pieces: AsyncIterable<Uint8Array>, hash: Hash): AsyncGen
 
 async function* readAll(file: FileHandle): AsyncGenerator<Buffer> {
   for (let position = 0; ;) {
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(READ_SIZE), 0, READ_SIZE, position);
+    const { buffer, bytesRead } = await file.read(ioBuffer(READ_SIZE), 0, READ_SIZE, position);
     if (bytesRead === 0) return;
     position += bytesRead;
     yield buffer.subarray(0, bytesRead);
