@@ -202,20 +202,22 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
           if (id === 'running') await door.opens;
         });
         const jobs = await queue({ cart: handler });
+        const ended = async (): Promise<number> => (await backend.repository.queryJobs({ state: 'completed' })).total;
         await jobs.add('cart', 'running');
         await jobs.add('cart', 'done');
-        await until('its end', () => jobs.counts.get('cart')?.succeeded === 1 && runs.length === 2, SOON);
+        await until('its end', async () => (await ended()) === 1 && runs.length >= 2, SOON);
         const asked: string[] = [];
         await jobs.ensure('cart', ['done', 'running', 'lost'], async (ids) => {
           asked.push(...ids);
           // a run that ends between the look at the queue and the putting
           door.open();
-          await until('the other end', () => jobs.counts.get('cart')?.succeeded === 2, SOON);
+          await until('the other end', async () => (await ended()) === 2, SOON);
           return ['lost'];
         });
         expect(asked.toSorted()).toEqual(['done', 'lost']);
-        await until('the lost one', () => jobs.counts.get('cart')?.succeeded === 3, SOON);
-        expect(runs.map(({ id }) => id).toSorted()).toEqual(['done', 'lost', 'running']);
+        await until('the lost one', async () => (await ended()) === 3, SOON);
+        expect(new Set(runs.map(({ id }) => id))).toEqual(new Set(['running', 'done', 'lost']));
+        expectRuns(runs, 3);
         expect(await waiting()).toBe(0);
       });
 
