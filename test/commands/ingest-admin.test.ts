@@ -110,7 +110,8 @@ describe('ingest retry', () => {
     const { job_id: job, state, task } = await ingest(daemon, file);
     expect({ state, task }).toEqual({ state: 'FAILED', task: 'Policy Validation' });
     const early = await run(['ingest', 'retry', String(job), '--json']);
-    expect(early.lines()).toMatchObject([{ job_id: job, state: 'OK' }]);
+    // its state may be FAILED again by now
+    expect({ code: early.code, lines: early.lines() }).toMatchObject({ code: 0, lines: [{ job_id: job }] });
     expect(await jobEnd(daemon, job)).toMatchObject({ state: 'FAILED' });
 
     allow(54);

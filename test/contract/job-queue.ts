@@ -527,9 +527,9 @@ export function jobQueueContract(name: string, open: () => Promise<JobPlace>): v
         await until('a failed run', async () => (await jobs.retries('verify', 'schedule'))?.tries === 1, SOON);
         away = false;
         await admin.retry('verify', 'schedule', undefined);
-        await until('its end', () => jobs.counts.get('verify')?.succeeded === 1, SOON);
+        await until('its end', async () => (await admin.show('verify', 'schedule')).state === 'completed', SOON);
         expectRuns(runs, 2);
-        expect(await admin.show('verify', 'schedule')).toMatchObject({ state: 'completed', failures: 0 });
+        expect(await admin.show('verify', 'schedule')).toMatchObject({ failures: 0 });
         for (const meddle of ['retry', 'cancel'] as const) {
           const done = admin[meddle]('verify', 'schedule', undefined);
           await expect(done).rejects.toMatchObject({
