@@ -28,6 +28,7 @@ import { parseDailyWindow } from './lib/daily-window.js';
 import { messageOf, PacificaError } from './lib/errors.js';
 import type { JobHandler, JobKind } from './lib/job-queue.js';
 import type { Metric } from './lib/metric.js';
+import type { Patience } from './lib/persist.js';
 import type { StorageBackend } from './storage/backends/backend.js';
 import { openBackend } from './storage/backends/index.js';
 import { ArchiveFiles } from './storage/database/archive-files.js';
@@ -129,7 +130,7 @@ export async function buildHouse({
     let jobs: Jobs | undefined;
     let verifying: VerifySchedule | undefined;
     if (queues) {
-      const queue = await openJobs(parts, works.length > 0 ? handlers : undefined);
+      const queue = await openJobs(parts, daemonPatience(config, log, signal), works.length > 0 ? handlers : undefined);
       jobs = queue;
       closing.push(() => queue.stop());
       checks.push({ name: 'jobs', check: () => queue.health() });
@@ -203,9 +204,10 @@ export interface Tools {
 
 /**
  * Opens what a site has, on the machine that it is on.
+ * @param patience how long the database, and the queue, are tried
  * @throws PacificaError `not-found` when there is no database yet, and others when a part can not be had
  */
-export async function openTools(config: Config): Promise<Tools> {
+export async function openTools(config: Config, patience: Patience): Promise<Tools> {
   // what matters is thrown
   const log = pino({ level: 'silent' });
   const closing: (() => Promise<void>)[] = [];
@@ -213,7 +215,7 @@ export async function openTools(config: Config): Promise<Tools> {
     for (const one of closing.splice(0).toReversed()) await one();
   };
   try {
-    const database = await Database.open(config.database.url, { create: false });
+    const database = await Database.open(config.database.url, { create: false, patience });
     closing.push(() => database.close());
     await requireSchema(database);
     const catalog = await openCatalog(config, database, log);
@@ -222,7 +224,7 @@ export async function openTools(config: Config): Promise<Tools> {
     const { url } = config.archiveinterface;
     const archive = url === '' ? openLocalArchive(parts) : openRemoteArchive(config, url);
     closing.push(() => archive.close());
-    const jobs = await openJobs(parts);
+    const jobs = await openJobs(parts, patience);
     closing.push(() => jobs.stop());
     const carts = buildCarts(parts, archive, jobs);
     closing.push(() => carts.close());
@@ -301,12 +303,13 @@ async function makeFolders(
 }
 
 async function openDatabase(config: Config, log: Logger, signal: AbortSignal | undefined): Promise<Database> {
-  return Database.open(config.database.url, {
-    connectAttempts: config.database.connect_attempts,
-    connectWait: config.database.connect_wait * 1000,
-    onWait: (reason) => log.warn(reason),
-    signal,
-  });
+  return Database.open(config.database.url, { patience: daemonPatience(config, log, signal) });
+}
+
+/** How long a daemon tries to reach the database, and the queue, at its start. */
+function daemonPatience({ database }: Config, log: Logger, signal: AbortSignal | undefined): Patience {
+  const ms = database.connect_wait * 1000;
+  return { attempts: database.connect_attempts, pause: () => ms, onWait: (reason) => log.warn(reason), signal };
 }
 
 async function openCatalog(
@@ -406,7 +409,8 @@ function openRemoteArchive(
 
 /** @param handlers of the kinds that this process works on, to be filled before the work begins; none to only put jobs */
 async function openJobs(
-  { config: { jobs, database: connection }, log, database }: Omit<Parts, 'catalog'>,
+  { config: { jobs }, log, database }: Omit<Parts, 'catalog'>,
+  patience: Patience,
   handlers?: ReadonlyMap<JobKind, JobHandler>,
 ): Promise<Jobs> {
   const { concurrency, cart_concurrency: cart, ingest_concurrency: ingest } = jobs;
@@ -425,8 +429,7 @@ async function openJobs(
       'cart-purge': 1,
     },
     keepFinishedMs: jobs.keep_finished * 1000,
-    connectAttempts: connection.connect_attempts,
-    connectWait: connection.connect_wait * 1000,
+    patience,
     log,
   });
 }

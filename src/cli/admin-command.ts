@@ -21,7 +21,7 @@ export abstract class AdminCommand extends ClientCommand {
     flags: Readonly<Record<string, unknown>>,
     work: (tools: Tools) => Promise<void>,
   ): Promise<void> {
-    await withTools(await this.configuration(flags, dataDirSetting, service), work);
+    await withTools(await this.configuration(flags, dataDirSetting, service), this.patience, work);
     // timers that libraries leave behind are no reason to stay
     this.exit(this.endsWith);
   }

@@ -2,6 +2,7 @@ import { retrying } from '../client/http.js';
 import type { Config } from '../config/load.js';
 import { PacificaError } from '../lib/errors.js';
 import { inOrder } from '../lib/in-order.js';
+import type { Patience } from '../lib/persist.js';
 import { BaseCommand } from './base-command.js';
 import { URL_SETTINGS } from './client-flags.js';
 import { EXIT, exitCodeOf, exitCodeOfAll } from './exit-codes.js';
@@ -20,6 +21,10 @@ export abstract class ClientCommand extends BaseCommand {
   /** aborted, with a PacificaError `aborted`, when the person or the system wants the command to stop */
   protected get signal(): AbortSignal {
     return this.#interruption.signal;
+  }
+
+  protected override get patience(): Patience {
+    return { ...super.patience, signal: this.signal };
   }
 
   /** The configuration, with the URLs that the command line gives. */

@@ -5,6 +5,7 @@ import { fromPeewee } from '../config/originals.js';
 import { databaseUrl } from '../config/setting.js';
 import { importJobs } from '../ingest/import.js';
 import { PacificaError } from '../lib/errors.js';
+import type { Patience } from '../lib/persist.js';
 import { CartTables } from '../storage/database/carts.js';
 import { Database } from '../storage/database/database.js';
 import { IngestJobs } from '../storage/database/ingest-jobs.js';
@@ -23,13 +24,15 @@ export async function importFrom(
   service: 'cartd' | 'ingest' | 'uniqueid',
   from: string,
   options: ImportOptions,
+  patience: Patience,
 ): Promise<Import> {
-  const source = await Database.open(databaseUrl().parse(fromPeewee(from)), { create: false });
+  const source = await Database.open(databaseUrl().parse(fromPeewee(from)), { create: false, patience });
   try {
     const original = new OriginalTables(source);
     // a dry run makes nothing, so it needs a database that is there
     return await withDatabase(config, (database) => importTo(database, original, config, service, options), {
       create: !options.dryRun,
+      patience,
     });
   } finally {
     await source.close();

@@ -25,7 +25,7 @@ export abstract class JobsCommand extends ClientCommand {
     flags: Readonly<Record<string, unknown>>,
     work: (tools: Tools) => Promise<T>,
   ): Promise<T> {
-    return withTools(await this.configuration(flags, dataDirSetting), work);
+    return withTools(await this.configuration(flags, dataDirSetting), this.patience, work);
   }
 }
 

@@ -35,9 +35,14 @@ export const settings = {
       'Database: sqlite:///path or postgres://user:password@host/name. Empty: pacifica.db in the data folder.',
       { keys: ['peewee_url'], env: ['PEEWEE_URL'], original: fromPeewee, secret: true },
     ),
-    connect_attempts: setting(integer(1), 10, 'How many times a database that can not be reached is tried at start.', {
-      env: ['DATABASE_CONNECT_ATTEMPTS'],
-    }),
+    connect_attempts: setting(
+      integer(1),
+      10,
+      'How many times a daemon tries a database that can not be reached, at its start.',
+      {
+        env: ['DATABASE_CONNECT_ATTEMPTS'],
+      },
+    ),
     connect_wait: setting(seconds(), 20, 'Seconds between two tries.', { env: ['DATABASE_CONNECT_WAIT'] }),
   },
   serve: {

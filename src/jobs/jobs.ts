@@ -5,8 +5,10 @@ import { Agenda, type Job, type JobNotification, toJobId } from 'agenda';
 import type { Logger } from 'pino';
 import { backoff } from '../lib/backoff.js';
 import { mayPass, messageOf, PacificaError } from '../lib/errors.js';
+import { maskSecrets } from '../lib/mask-secrets.js';
+import { ONCE, type Patience, persist } from '../lib/persist.js';
 import type { JobHandler, JobKind, JobQueue, JobRetries, StillUnfinished } from '../lib/job-queue.js';
-import type { Database } from '../storage/database/database.js';
+import { type Database, rootCause } from '../storage/database/database.js';
 import { JobAdmin } from './admin.js';
 import { backendFor, type QueueBackend } from './backend.js';
 import { FaultLog } from './fault-log.js';
@@ -50,11 +52,13 @@ export interface JobsOptions {
   readonly stopTimeoutMs?: number;
   /** false: jobs are put here and run elsewhere */
   readonly work: boolean;
-  /** how many times a backend that can not be reached is tried at start, and the ms between. Default: once */
-  readonly connectAttempts?: number;
-  readonly connectWait?: number;
+  /** how long a backend that can not be reached is tried at start. Default: once */
+  readonly patience?: Patience;
   readonly log: Logger;
 }
+
+/** The server is there and will not have us: no such user, password, right or database (PostgreSQL, MongoDB). */
+const REFUSAL = /^(28...|3D000|42501|13|18)$/;
 
 /** What happened to jobs of one kind in this process. */
 export interface JobCounts {
@@ -82,22 +86,25 @@ export async function openJobQueue(options: JobsOptions): Promise<Jobs> {
     log: options.log,
     onError: (error) => faults.report('lost a connection of the job queue', error),
   });
-  const attempts = options.connectAttempts ?? 1;
-  for (let attempt = 1; ; attempt += 1) {
+  const place = maskSecrets(options.url === '' ? options.database.url : options.url);
+  const patience = options.patience ?? ONCE;
+  const connect = async (): Promise<void> => {
     try {
       await backend.connect();
-      break;
     } catch (error) {
-      if (attempt >= attempts) {
-        await backend.close().catch(() => undefined);
-        throw new PacificaError('unavailable', `can not reach the job queue on ${backend.name}: ${messageOf(error)}`, {
-          hint: 'check that it runs, and [jobs] url in the configuration',
-          cause: error,
-        });
-      }
-      options.log.warn({ attempt, reason: messageOf(error) }, 'can not reach the job queue yet');
-      await sleep(options.connectWait ?? 1000);
+      throw rootCause(error);
     }
+  };
+  try {
+    await persist(connect, patience, `can not reach the job queue at ${place}`, (error) => !isRefusal(error));
+  } catch (error) {
+    // not waited for: a connection that does not come would hold us up
+    backend.close().catch(() => undefined);
+    patience.signal?.throwIfAborted();
+    throw new PacificaError('unavailable', `can not reach the job queue at ${place}: ${messageOf(error)}`, {
+      hint: `check that it runs, and ${options.url === '' ? '[database] url' : '[jobs] url'} in the configuration`,
+      cause: error,
+    });
   }
   const jobs = new Jobs(options, backend, faults);
   await jobs.listen();
@@ -435,6 +442,10 @@ export class Jobs implements JobQueue {
     this.#counts.set(kind, counts);
     return counts;
   }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && REFUSAL.test(String(error.code));
 }
 
 /**

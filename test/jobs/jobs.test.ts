@@ -47,7 +47,7 @@ describe('the URL of jobs', () => {
     'postgres://me:secret@127.0.0.1:1/none',
     'mongodb://me:secret@127.0.0.1:1/none?serverSelectionTimeoutMS=300',
   ])('of a server that is away is told without its password: %s', async (url) => {
-    const error = await queue({ url, connectAttempts: 2, connectWait: 10 }).catch((thrown: unknown) => thrown);
+    const error = await queue({ url, patience: { attempts: 2, pause: () => 10 } }).catch((thrown: unknown) => thrown);
     expect(error).toMatchObject({ code: 'unavailable', hint: expect.stringContaining('[jobs] url') as string });
     expect(String(error)).not.toContain('secret');
   });

@@ -82,7 +82,7 @@ crash. Without ids, --all and --subset nothing is read: it shows how the last ru
           selects ? verifier.selection(selection, { ...more, resume: flags.resume }) : verifier.ids(ids, more),
         );
       },
-      { create: false },
+      { create: false, patience: this.patience },
     );
     if (failed) this.exit(EXIT.integrity);
   }

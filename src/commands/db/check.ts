@@ -27,7 +27,10 @@ A database file that is not there ends with 3.`;
   async run(): Promise<void> {
     const { flags } = await this.parse(DbCheck);
     const config = await this.configuration(flags, dataDirSetting);
-    const { state, pending, unknown } = await withDatabase(config, schemaState, { create: false });
+    const { state, pending, unknown } = await withDatabase(config, schemaState, {
+      create: false,
+      patience: this.patience,
+    });
     if (flags.json) this.printJson({ state, pending, unknown });
     else this.print(`${SENTENCE[state]}\n`);
     const fits = state === 'current' || (state === 'empty' && !flags.equal);

@@ -31,10 +31,13 @@ what came since is added. What can not be taken over is told on stderr.`);
     const ours = { cartd: 'cart', ingest: 'ingest', uniqueid: undefined } as const;
     const config = await this.configuration(flags, dataDirSetting, ours[flags.service]);
     const dryRun = flags['dry-run'];
-    const { imported, present, leftOut } = await importFrom(config, flags.service, flags.from, {
-      dryRun,
-      onLeftOut: (reason) => this.warning(`left out ${reason}`),
-    });
+    const { imported, present, leftOut } = await importFrom(
+      config,
+      flags.service,
+      flags.from,
+      { dryRun, onLeftOut: (reason) => this.warning(`left out ${reason}`) },
+      this.patience,
+    );
     if (flags.json) this.printJson({ imported, present, left_out: leftOut, dry_run: dryRun });
     else
       this.print(`${dryRun ? 'would take' : 'took'} over ${imported}, ${present} here already, ${leftOut} left out\n`);

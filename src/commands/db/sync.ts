@@ -16,7 +16,7 @@ A database of a newer pacifica, or of an original Pacifica service, is refused.`
   async run(): Promise<void> {
     const { flags } = await this.parse(DbSync);
     const config = await this.configuration(flags, dataDirSetting);
-    const migrations = await withDatabase(config, syncSchema);
+    const migrations = await withDatabase(config, syncSchema, { patience: this.patience });
     if (flags.json) this.printJson({ migrations });
     else this.print(migrations.length === 0 ? 'The schema was up to date.\n' : `Ran ${migrations.join(', ')}.\n`);
   }

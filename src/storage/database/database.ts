@@ -1,25 +1,22 @@
 import { existsSync } from 'node:fs';
 import { access, constants, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Sequelize, type Transaction } from 'sequelize';
 import sqlite3 from 'sqlite3';
 import { messageOf, mayPass, PacificaError, systemCode } from '../../lib/errors.js';
 import { maskSecrets } from '../../lib/mask-secrets.js';
+import { ONCE, type Patience, persist } from '../../lib/persist.js';
 import { SqliteConnection, SqliteWriter } from './sqlite-writer.js';
 
 export interface DatabaseOptions {
   /** make the SQLite file when there is none (default); else that is `not-found` */
   create?: boolean;
-  /** how many times a database that can not be reached is tried */
-  connectAttempts?: number;
-  /** ms between two tries */
-  connectWait?: number;
-  /** told before each wait why the try failed */
-  onWait?: (reason: string) => void;
-  /** ends the waiting */
-  signal?: AbortSignal;
+  /** how long a database that can not be reached is tried. Default: once */
+  patience?: Patience;
 }
+
+/** ms until a connection to PostgreSQL must stand */
+const CONNECT_TIMEOUT = 10_000;
 
 /**
  * One database of ours: an SQLite file (`sqlite:///path`) or PostgreSQL (`postgres://...`).
@@ -55,25 +52,19 @@ export class Database {
     const database = url.startsWith('sqlite:')
       ? await Database.#sqlite(url, options.create ?? true)
       : await Database.#postgres(url);
-    const attempts = options.connectAttempts ?? 1;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await database.#connect();
-        return database;
-      } catch (error) {
-        const cause = rootCause(error);
-        if (attempt >= attempts || !(mayPass(cause) || isBusy(cause))) {
-          await database.close().catch(() => undefined);
-          throw new PacificaError('unavailable', `can not open the database ${maskSecrets(url)}: ${messageOf(cause)}`, {
-            hint: 'check that it runs, and [database] url in the configuration',
-            cause: error,
-          });
-        }
-        options.onWait?.(
-          `can not reach the database ${maskSecrets(url)} (try ${attempt} of ${attempts}): ${messageOf(cause)}`,
-        );
-        await sleep(options.connectWait ?? 1000, undefined, { signal: options.signal });
-      }
+    const name = maskSecrets(url);
+    try {
+      const comes = (error: unknown): boolean => mayPass(error) || isBusy(error);
+      await persist(() => database.#connect(), options.patience ?? ONCE, `can not reach the database ${name}`, comes);
+      return database;
+    } catch (error) {
+      // not waited for: a connection that does not come would hold us up
+      database.close().catch(() => undefined);
+      options.patience?.signal?.throwIfAborted();
+      throw new PacificaError('unavailable', `can not open the database ${name}: ${messageOf(error)}`, {
+        hint: 'check that it runs, and [database] url in the configuration',
+        cause: error,
+      });
     }
   }
 
@@ -111,13 +102,20 @@ export class Database {
       dialectModule: { ...pg, Client: PostgresClient },
       logging: false,
       pool: { max: 10, acquire: 30_000 },
-      dialectOptions: { application_name: 'pacifica' },
+      dialectOptions: { application_name: 'pacifica', connectionTimeoutMillis: CONNECT_TIMEOUT },
     });
     return new Database(url, sequelize);
   }
 
   async #connect(): Promise<void> {
-    await this.sequelize.authenticate();
+    try {
+      await this.sequelize.authenticate();
+    } catch (error) {
+      const cause = rootCause(error);
+      // the driver's words when nobody answers
+      if (messageOf(cause) !== 'timeout expired') throw cause;
+      throw new PacificaError('timeout', `no answer within ${CONNECT_TIMEOUT / 1000} s`, { cause });
+    }
   }
 
   /**
@@ -160,8 +158,9 @@ export class Database {
   }
 }
 
-/** @returns the driver's error below Sequelize's wrappers */
-function rootCause(error: unknown): unknown {
+/** @returns the driver's error below Sequelize's wrappers, and below that of {@link Database.open} */
+export function rootCause(error: unknown): unknown {
+  if (error instanceof PacificaError) return error.code === 'unavailable' ? (error.cause ?? error) : error;
   if (error instanceof Error && 'parent' in error && error.parent instanceof Error) return rootCause(error.parent);
   return error;
 }

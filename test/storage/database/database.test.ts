@@ -118,7 +118,8 @@ describe('opening', () => {
   it('waits for a PostgreSQL that is not there, as often as it is told, and never says its password', async () => {
     const url = 'postgres://pacifica:secret@127.0.0.1:1/test';
     const waits: string[] = [];
-    const opening = Database.open(url, { connectAttempts: 3, connectWait: 1, onWait: (reason) => waits.push(reason) });
+    const patience = { attempts: 3, pause: () => 1, onWait: (reason: string) => waits.push(reason) };
+    const opening = Database.open(url, { patience });
     await expect(opening).rejects.toMatchObject({
       code: 'unavailable',
       message: expect.not.stringContaining('secret') as string,
