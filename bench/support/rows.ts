@@ -35,11 +35,20 @@ export const TABLE_HEAD = [
   '| --- | --- | --- | --- | --- | --- |',
 ].join('\n');
 
-/** Measures a row. @returns a line of the table */
-export async function measure(row: Row, rounds: number): Promise<string> {
+/** rounds after which servers are started anew, where a row asks for that */
+const LIFE = 3;
+
+/**
+ * Measures a row.
+ * @param renew starts the servers anew, before the first round and every few: where their memory comes to lie stays as it
+ * is while they run, and decides on what copying it costs
+ * @returns a line of the table
+ */
+export async function measure(row: Row, rounds: number, renew?: () => Promise<void>): Promise<string> {
   const contenders = [row.ours, ...row.others];
   const samples = contenders.map((): Sample[] => []);
   for (let round = 0; round < rounds; round += 1) {
+    if (round % LIFE === 0) await renew?.();
     for (let turn = 0; turn < contenders.length; turn += 1) {
       // another one begins each round
       const index = (turn + round) % contenders.length;
