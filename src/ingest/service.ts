@@ -1,5 +1,6 @@
-import { PacificaError } from '../lib/errors.js';
+import { mayPass, PacificaError } from '../lib/errors.js';
 import type { JobHandler, JobRetries, JobRows } from '../lib/job-queue.js';
+import { ONCE, persist } from '../lib/persist.js';
 import type { IngestJob, IngestPhase } from '../storage/database/ingest-jobs.js';
 import { Claim, newRun } from './claim.js';
 import { enqueue } from './open-job.js';
@@ -119,13 +120,17 @@ export class IngestService {
 
   /**
    * Lets a failed job try again, with the data that it has, under the same ids.
-   * @throws PacificaError `not-found`, `invalid` when it has not failed or has no data any more
+   * @param patience how long a job that is just being ended as failed is waited for
+   * @throws PacificaError `not-found`, `invalid` when it has not failed or has no data any more, `not-ready` while what was
+   * visible of it is taken back
    */
-  async retry(jobId: number): Promise<StateRecord> {
+  async retry(jobId: number, patience = ONCE): Promise<StateRecord> {
     const { store, log } = this.#parts;
     const run = newRun();
-    const job = await store.takeFailed(jobId, run);
-    if (job === undefined) throw noRetry(await this.job(jobId));
+    const take = async (): Promise<void> => {
+      if ((await store.takeFailed(jobId, run)) === undefined) throw noRetry(await this.job(jobId));
+    };
+    await persist(take, patience, 'can not try it again yet', mayPass);
     const claim = new Claim(store, jobId, run.runId, log);
     await claim.end({
       phase: 'queued',
@@ -213,9 +218,26 @@ const WHY_NOT: Record<IngestPhase, string> = {
   failed: 'it has failed',
 };
 
-function noRetry({ id, state, phase }: IngestJob): PacificaError {
-  if (phase === 'failed') {
+function noRetry({ id, state, phase, kept }: IngestJob): PacificaError {
+  if (phase === 'failed' && !kept) {
     return new PacificaError('invalid', `ingest job ${id} has no data any more`, { hint: 'upload it again' });
+  }
+  // or it was, a moment ago
+  if (phase === 'failing' || phase === 'failed') {
+    return new PacificaError(
+      'not-ready',
+      `ingest job ${id} is still being ended: what was visible of it is taken back`,
+      { hint: 'a daemon or "pacifica worker" does that in seconds: see that one runs, and try again' },
+    );
+  }
+  if (state === 'FAILED') {
+    return new PacificaError(
+      'invalid',
+      `ingest job ${id} has not failed: all of it is archived and recorded, and FAILED was set by hand`,
+      {
+        hint: `set it back: "pacifica ingest job --job-id ${id} --state OK"`,
+      },
+    );
   }
   return new PacificaError('invalid', `ingest job ${id} has not failed, its state is ${state}`);
 }

@@ -525,6 +525,36 @@ describe('a job that failed', () => {
     await expect(site.service.retry(999)).rejects.toMatchObject({ code: 'not-found' });
   });
 
+  it('by hand is tried again once what was visible of it is taken back, and until then says so', async () => {
+    const jobId = await receive();
+    await site.service.setState(jobId, { state: 'FAILED', exception: 'stuck' });
+    await expect(site.service.retry(jobId)).rejects.toMatchObject({
+      code: 'not-ready',
+      message: `ingest job ${jobId} is still being ended: what was visible of it is taken back`,
+      hint: expect.stringContaining('worker') as string,
+    });
+    const told: string[] = [];
+    const retried = site.service.retry(jobId, {
+      attempts: Infinity,
+      pause: () => 1,
+      budget: 30_000,
+      onWait: (reason) => told.push(reason),
+    });
+    await until('the waiting', () => told.length > 0);
+    await site.run(jobId);
+    expect(await retried).toMatchObject({ job_id: jobId, state: 'OK', complete: false });
+    expect(told[0]).toContain(`ingest job ${jobId} is still being ended`);
+    await site.run(jobId);
+    await expectDone(jobId);
+    // set by hand when all was done
+    await site.service.setState(jobId, { state: 'FAILED' });
+    await expect(site.service.retry(jobId)).rejects.toMatchObject({
+      code: 'invalid',
+      message: `ingest job ${jobId} has not failed: all of it is archived and recorded, and FAILED was set by hand`,
+      hint: `set it back: "pacifica ingest job --job-id ${jobId} --state OK"`,
+    });
+  });
+
   it('is found in the list', async () => {
     const good = await receive();
     const bad = await receive();
