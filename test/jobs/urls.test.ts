@@ -13,7 +13,7 @@ import { startPostgres } from '../support/postgres.js';
 
 const SECRET = 'hunter22';
 /** characters that mean something in a URL, one of them in its escaped form */
-const ODD = { user: 'jo@b/s%41', password: 'a/b?c#d%e f@g:h%41&' };
+const ODD = { user: 'jo@b:s/%41', password: 'a/b?c#d%e f@g:h%41&' };
 const ODD_URL = `${encodeURIComponent(ODD.user)}:${encodeURIComponent(ODD.password)}`;
 
 const postgres = await startPostgres();

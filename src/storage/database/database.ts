@@ -97,7 +97,10 @@ export class Database {
   static async #postgres(url: string): Promise<Database> {
     // loaded when needed: sites on SQLite never do
     const [{ default: pg }, { PostgresClient }] = await Promise.all([import('pg'), import('./postgres-client.js')]);
-    const sequelize = new Sequelize(url, {
+    const { place, user, password } = splitUser(url);
+    const sequelize = new Sequelize(place, {
+      username: user,
+      password,
       dialect: 'postgres',
       dialectModule: { ...pg, Client: PostgresClient },
       logging: false,
@@ -156,6 +159,19 @@ export class Database {
     await this.#writer?.close();
     await this.sequelize.close();
   }
+}
+
+/**
+ * Takes user and password out of a URL: Sequelize looks for the colon between them when it has decoded both, and so cuts
+ * a user's name that has one.
+ */
+function splitUser(url: string): { place: string; user?: string; password?: string } {
+  const at = URL.canParse(url) ? new URL(url) : undefined;
+  if (at === undefined || at.username === '') return { place: url };
+  const [user, password] = [decodeURIComponent(at.username), decodeURIComponent(at.password)];
+  at.username = '';
+  at.password = '';
+  return { place: at.href, user, password };
 }
 
 /** @returns the driver's error below Sequelize's wrappers, and below that of {@link Database.open} */
