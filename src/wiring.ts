@@ -20,6 +20,7 @@ import { cartApp } from './daemon/cart.js';
 import { catalogApp } from './daemon/catalog.js';
 import { ingestApp } from './daemon/ingest.js';
 import { proxyApp } from './daemon/proxy.js';
+import { Sweeps } from './daemon/sweeps.js';
 import { IngestService } from './ingest/service.js';
 import { jobMetrics } from './jobs/metrics.js';
 import { type Jobs, openJobQueue } from './jobs/jobs.js';
@@ -108,7 +109,7 @@ export async function buildHouse({
     const keep = <A extends Archive>(name: string, archive: A): A => {
       checks.push({ name, check: () => reachable(archive) });
       closing.push(() => archive.close());
-      background.sweeps.push(() => archive.sweep());
+      background.sweeps.add(name, () => archive.sweep());
       return archive;
     };
     // one for all services of the process: changes of a file wait for each other in it
@@ -140,7 +141,7 @@ export async function buildHouse({
       const schedule = buildVerifySchedule(parts, jobs);
       verifying = schedule;
       work('verify', schedule.handler);
-      background.sweeps.push(() => schedule.tick());
+      background.sweeps.add('verify', () => schedule.tick());
     }
     if (names.includes('proxy') || has('cart') || has('ingest')) {
       // what the site names, else the storage itself
@@ -159,7 +160,7 @@ export async function buildHouse({
         closing.push(() => service.close());
         work('cart', service.handler);
         work('cart-purge', service.purgeHandler);
-        background.sweeps.push(() => service.sweep());
+        background.sweeps.add('cart', () => service.sweep());
         if (names.includes('cart'))
           apps.set('cart', cartApp(appOptions(parts, 'cart'), { service, bodyLimit: config.cartd.body_limit }));
       }
@@ -167,7 +168,7 @@ export async function buildHouse({
         const service = buildIngest(parts, archive, jobs);
         work('ingest', service.handler);
         work('ingest-purge', service.purgeHandler);
-        background.sweeps.push(() => service.sweep());
+        background.sweeps.add('ingest', () => service.sweep());
         const { auth_header: authHeader, default_user: defaultUser } = config.ingest;
         if (names.includes('ingest'))
           apps.set('ingest', ingestApp(appOptions(parts, 'ingest'), { service, authHeader, defaultUser }));
@@ -245,39 +246,27 @@ interface Parts {
 
 /** What goes on beside the requests: jobs, and looking after what others left behind. */
 class Background {
-  readonly sweeps: (() => Promise<unknown>)[] = [];
+  readonly sweeps: Sweeps;
   jobs: Jobs | undefined;
-  readonly #log: Logger;
   #timer: NodeJS.Timeout | undefined;
   #sweeping: Promise<void> | undefined;
 
   constructor(log: Logger) {
-    this.#log = log;
+    this.sweeps = new Sweeps(log);
   }
 
   async start(): Promise<void> {
     // first: a job that runs meanwhile would end between the look at its row and the asking for it
-    await this.#sweep();
+    await this.sweeps.run();
     await this.jobs?.start();
     this.#timer = setInterval(() => {
-      this.#sweeping ??= this.#sweep().finally(() => (this.#sweeping = undefined));
+      this.#sweeping ??= this.sweeps.run().finally(() => (this.#sweeping = undefined));
     }, SWEEP_INTERVAL);
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all([this.#sweeping, this.jobs?.stop()]);
-  }
-
-  async #sweep(): Promise<void> {
-    for (const sweep of this.sweeps) {
-      try {
-        await sweep();
-      } catch (error) {
-        // the next round tries again
-        this.#log.error({ err: error }, `can not put right what was left behind: ${messageOf(error)}`);
-      }
-    }
   }
 }
 
