@@ -1,4 +1,4 @@
-import { Mutex } from '../lib/mutex.js';
+import { Slots } from '../lib/slots.js';
 import type { Cart, CartChanges, CartFile, CartTables } from '../storage/database/carts.js';
 
 /** ms between two writes of what a run got done; a crash loses no more than that */
@@ -15,7 +15,7 @@ export class Journal {
   readonly #cart: Pick<Cart, 'id'>;
   readonly #runId: string;
   readonly #progress: () => CartChanges;
-  readonly #writes = new Mutex();
+  readonly #writes = new Slots(1);
   readonly #timer: NodeJS.Timeout;
   readonly #onFailure: (error: unknown) => void;
   #writing: Promise<void> | undefined;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
-import { Mutex } from '../lib/mutex.js';
+import { Slots } from '../lib/slots.js';
 import { processMark } from '../lib/process-mark.js';
 import type { CartTables } from '../storage/database/carts.js';
 
@@ -8,7 +8,7 @@ import type { CartTables } from '../storage/database/carts.js';
 const LIFETIME = 60_000;
 
 interface Held {
-  readonly turns: Mutex;
+  readonly turns: Slots;
   /** downloads under way */
   count: number;
   /** downloads under way, coming or going */
@@ -57,7 +57,7 @@ export class Leases {
   }
 
   async #withTurn<T>(cartId: number, work: (held: Held) => Promise<T>): Promise<T> {
-    const held = this.#held.get(cartId) ?? { turns: new Mutex(), count: 0, users: 0 };
+    const held = this.#held.get(cartId) ?? { turns: new Slots(1), count: 0, users: 0 };
     this.#held.set(cartId, held);
     held.users += 1;
     try {

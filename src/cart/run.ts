@@ -7,7 +7,7 @@ import type { Archive } from '../archive/archive.js';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
 import { mayPass, messageOf, PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { ioBuffer } from '../lib/io-buffer.js';
-import { Mutex } from '../lib/mutex.js';
+import { Slots } from '../lib/slots.js';
 import { READ_SIZE } from '../lib/random-reader.js';
 import { TarLayout } from '../lib/tar/layout.js';
 import type { CartChanges, CartFile, CartTables, ClaimedCart } from '../storage/database/carts.js';
@@ -69,7 +69,7 @@ export class CartRun {
   #bytesTotal: number | null;
   #bytesComing = 0;
   #reserved = 0;
-  readonly #reserving = new Mutex();
+  readonly #reserving = new Slots(1);
   #occupied: number;
   #copies = false;
   #sliceEnd = 0;

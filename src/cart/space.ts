@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { PacificaError } from '../lib/errors.js';
-import { Mutex } from '../lib/mutex.js';
+import { Slots } from '../lib/slots.js';
 import type { Cart, CartTables } from '../storage/database/carts.js';
 
 /** wire.md, cart part */
@@ -25,7 +25,7 @@ export interface SpaceOptions {
 export class Space {
   readonly #tables: CartTables;
   readonly #options: SpaceOptions;
-  readonly #turns = new Mutex();
+  readonly #turns = new Slots(1);
 
   constructor(tables: CartTables, options: SpaceOptions) {
     this.#tables = tables;

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { messageOf, PacificaError } from '../lib/errors.js';
-import { Mutex } from '../lib/mutex.js';
+import { Slots } from '../lib/slots.js';
 import { processMark } from '../lib/process-mark.js';
 import type { IngestJob, IngestJobs, JobChanges, RunIdentity } from '../storage/database/ingest-jobs.js';
 import { rankOf, type Task } from './state.js';
@@ -30,7 +30,7 @@ export class Claim {
   readonly #store: IngestJobs;
   readonly #log: Logger;
   readonly #lost = new AbortController();
-  readonly #writes = new Mutex();
+  readonly #writes = new Slots(1);
   readonly #timer: NodeJS.Timeout;
   #percent: number | undefined;
   #moves = false;

@@ -1,7 +1,7 @@
 import type { JobId, JobParameters } from 'agenda';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PacificaError } from '../lib/errors.js';
-import { Mutex } from '../lib/mutex.js';
+import { Slots } from '../lib/slots.js';
 import type { Finished, JobStore } from './store.js';
 
 /** ms between two tries to write the end of a run */
@@ -145,7 +145,7 @@ export class Leases {
   readonly #options: LeasesOptions;
   readonly #held = new Map<string, Lease>();
   /** per kind: one job is taken after the other, so that no more than the slots are */
-  readonly #taking = new Map<string, Mutex>();
+  readonly #taking = new Map<string, Slots>();
   /** kinds of which none was taken because one was late to begin */
   readonly #heldBack = new Set<string>();
   #taken = 0;
@@ -171,7 +171,7 @@ export class Leases {
    * @returns undefined when there is none, when all slots are taken or one taken is late to begin, and after {@link close}
    */
   async take(kind: string): Promise<JobParameters | undefined> {
-    const taking = this.#taking.get(kind) ?? new Mutex();
+    const taking = this.#taking.get(kind) ?? new Slots(1);
     this.#taking.set(kind, taking);
     return taking.run(() => this.#take(kind));
   }

@@ -12,7 +12,7 @@ async function broken(path: string, text: string): Promise<(string | null)[]> {
 
 // real files: the type-aware parser wants files that the project knows
 it.each([
-  ['src/lib/mutex.ts', "import '../archive/archive.js';\n"],
+  ['src/lib/slots.ts', "import '../archive/archive.js';\n"],
   ['src/lib/tar/header.ts', "import '../../config/load.js';\n"],
   ['src/catalog/catalog.ts', "import '../daemon/app.js';\n"],
   ['src/catalog/catalog.ts', "import '../archive/archive.js';\n"],
@@ -24,7 +24,7 @@ it.each([
   expect(await broken(path, text)).toContain('no-restricted-imports');
 });
 
-it.each(['src/commands/serve.ts', 'src/cli/base-command.ts', 'src/lib/mutex.ts', 'bin/run.js'])(
+it.each(['src/commands/serve.ts', 'src/cli/base-command.ts', 'src/lib/slots.ts', 'bin/run.js'])(
   '%s may not import oclif but from cli/oclif.js',
   async (path) => {
     expect(await broken(path, "import '@oclif/core';\n")).toContain('no-restricted-imports');
@@ -37,7 +37,7 @@ it('sees imports that are made while running, too', async () => {
 });
 
 it.each([
-  ['src/daemon/app.ts', "import '../lib/mutex.js';\n"],
+  ['src/daemon/app.ts', "import '../lib/slots.js';\n"],
   ['src/cart/service.ts', "import '../storage/database/carts.js';\n"],
   ['src/jobs/jobs.ts', "import '../cart/service.js';\n"],
   ['src/wiring.ts', "import './daemon/app.js';\n"],

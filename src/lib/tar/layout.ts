@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PacificaError } from '../errors.js';
-import { Mutex } from '../mutex.js';
+import { Slots } from '../slots.js';
 import type { RandomReader } from '../random-reader.js';
 import { type TarEntry, tarEndLength, tarHeader, tarHeaderLength, tarPadding } from './header.js';
 
@@ -72,7 +72,7 @@ class TarReader<E extends TarEntry> implements RandomReader {
   readonly #source: TarSource<E>;
   readonly #starts: Float64Array;
   /** reads come one after the other as a rule; two at once would close each other's file */
-  readonly #turns = new Mutex();
+  readonly #turns = new Slots(1);
   #batch: (Batch<E> & { index: number }) | undefined;
   #file: { entry: E; reader: RandomReader } | undefined;
   #sliceEnd = 0;
