@@ -1,9 +1,18 @@
 import { Flags } from './oclif.js';
 import type { SettingName } from '../config/load.js';
+import { PacificaError } from '../lib/errors.js';
 
 /** Flags of every command that works on the data folder of this machine. */
 export const dataDirFlag = {
-  'data-dir': Flags.string({ summary: 'Folder of everything that is kept', helpValue: 'DIR' }),
+  'data-dir': Flags.string({
+    summary: 'Folder of everything that is kept',
+    helpValue: 'DIR',
+    parse: (folder) => {
+      // a script's variable that is not set must not lead to the folder of the user
+      if (folder === '') throw new PacificaError('invalid', '--data-dir is empty', { hint: 'name a folder' });
+      return Promise.resolve(folder);
+    },
+  }),
 };
 
 const cherrypyFlag = {

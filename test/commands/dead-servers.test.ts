@@ -109,6 +109,26 @@ describe('what looks for faults asks once', () => {
   });
 });
 
+it.each([
+  ['postgres://me:hush%zz@127.0.0.1/site', 'URI malformed'],
+  ['postgres://me:hush@127.0.0.1:99999/site', 'Invalid URL'],
+])('a URL that can not be read is told at once, as such: %s', async (url, reason) => {
+  const { code, stderr } = await pacifica(['db', 'check', '--data-dir', dir], { env: { PACIFICA_DATABASE_URL: url } });
+  expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining(reason) as string });
+  expect(stderr).toMatch(/^Error: the database URL postgres:\/\/me:\*\*\*@127.* can not be read: .*\n Hint: .*%40/);
+  expect(stderr).not.toContain('hush');
+});
+
+it('an empty --data-dir, of a variable that is not set, is no other folder', async () => {
+  for (const command of ['db sync', 'doctor', 'serve', 'jobs list']) {
+    const { code, stderr } = await pacifica([...command.split(' '), '--data-dir', ''], { env: { HOME: dir } });
+    expect({ code, stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--data-dir is empty') as string,
+    });
+  }
+});
+
 it('a person is told of the waiting, and can end it', async () => {
   const { args, env } = asked('postgres', 'DATABASE', mute, 'jobs list');
   const { code, screen } = await onTerminal(args, { env, steps: [['waiting', '\u0003']] });

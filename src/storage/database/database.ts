@@ -97,17 +97,24 @@ export class Database {
   static async #postgres(url: string): Promise<Database> {
     // loaded when needed: sites on SQLite never do
     const [{ default: pg }, { PostgresClient }] = await Promise.all([import('pg'), import('./postgres-client.js')]);
-    const { place, user, password } = splitUser(url);
-    const sequelize = new Sequelize(place, {
-      username: user,
-      password,
-      dialect: 'postgres',
-      dialectModule: { ...pg, Client: PostgresClient },
-      logging: false,
-      pool: { max: 10, acquire: 30_000 },
-      dialectOptions: { application_name: 'pacifica', connectionTimeoutMillis: CONNECT_TIMEOUT },
-    });
-    return new Database(url, sequelize);
+    try {
+      const { place, user, password } = splitUser(url);
+      const sequelize = new Sequelize(place, {
+        username: user,
+        password,
+        dialect: 'postgres',
+        dialectModule: { ...pg, Client: PostgresClient },
+        logging: false,
+        pool: { max: 10, acquire: 30_000 },
+        dialectOptions: { application_name: 'pacifica', connectionTimeoutMillis: CONNECT_TIMEOUT },
+      });
+      return new Database(url, sequelize);
+    } catch (error) {
+      const reason = messageOf(error);
+      throw new PacificaError('invalid', `the database URL ${maskSecrets(url)} can not be read: ${reason}`, {
+        hint: 'write what means something in a URL with %, in user and password: @ is %40, % is %25',
+      });
+    }
   }
 
   async #connect(): Promise<void> {
