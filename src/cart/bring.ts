@@ -5,7 +5,7 @@ import type { Archive, ArchiveFile } from '../archive/archive.js';
 import { abortable } from '../lib/abortable.js';
 import { parseArchiveId } from '../lib/archive-id.js';
 import { createHasher, type HashType, hashReader, parseHashType } from '../lib/digest.js';
-import { FileWriter } from '../lib/durable-write.js';
+import { FileWriter } from '../lib/file-writer.js';
 import { PacificaError, wrapSystemError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
 import { ioBuffer } from '../lib/io-buffer.js';

@@ -3,7 +3,8 @@ import { lstatSync, mkdirSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { FileSink, TarVisitor } from '../client/cart-tar.js';
-import { FileWriter, syncFolder } from '../lib/durable-write.js';
+import { syncFolder } from '../lib/durable-write.js';
+import { FileWriter } from '../lib/file-writer.js';
 import { PacificaError, wrapSystemError } from '../lib/errors.js';
 
 /**

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { PacificaError } from '../lib/errors.js';
+import { noteReceived } from '../lib/received.js';
 import { formatSize } from '../lib/sizes.js';
 
 /**
@@ -8,7 +9,10 @@ import { formatSize } from '../lib/sizes.js';
  */
 export async function* requestBody(req: IncomingMessage): AsyncGenerator<Buffer> {
   try {
-    for await (const piece of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) yield piece;
+    for await (const piece of req.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      noteReceived(piece.length);
+      yield piece;
+    }
   } catch (error) {
     throw new PacificaError('aborted', 'the client hung up before all of the body came', { cause: error });
   }

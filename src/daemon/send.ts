@@ -2,16 +2,15 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PacificaError } from '../lib/errors.js';
-import { ioBuffer } from '../lib/io-buffer.js';
+import { giveBuffer, LARGE_BUFFER, SMALL_BUFFER, takeBuffer } from '../lib/io-buffer.js';
 import type { RandomReader } from '../lib/random-reader.js';
 
 /** buffers of a transfer that go round: one being read into while the other is on its way to the socket */
 const BUFFERS = 2;
-/** bytes a buffer while few transfers run: two of them stay in the processor's cache between read and write */
-const LARGE = 256 * 1024;
-/** bytes a buffer while many do, and what one read is enough for */
-const SMALL = 64 * 1024;
-/** transfers of the process at a time that use large ones: what all of them hold stays under a few MiB */
+/**
+ * transfers of the process at a time that use large ones, of which two stay in the processor's cache between read and
+ * write: what all of them hold stays under a few MiB
+ */
 const FEW = 16;
 /** bytes after which a transfer lets others have the event loop: sockets take some MiB at once */
 const TURN = 512 * 1024;
@@ -26,7 +25,8 @@ let transfers = 0;
  * cuts the connection, which is how the client learns of it.
  */
 export async function sendRange(res: ServerResponse, reader: RandomReader, start: number, end: number): Promise<void> {
-  if (end - start <= SMALL) {
+  // one read is enough
+  if (end - start <= SMALL_BUFFER) {
     await sendSmall(res, reader, start, end);
     return;
   }
@@ -46,9 +46,7 @@ export async function sendRange(res: ServerResponse, reader: RandomReader, start
     for (let position = start; position < end;) {
       while (out === BUFFERS && failed === undefined) await new Promise<void>((resolve) => (wake = resolve));
       if (failed !== undefined) throw failed;
-      const size = transfers <= FEW ? LARGE : SMALL;
-      const kept = free.pop();
-      const buffer = kept?.length === size ? kept : ioBuffer(size);
+      const buffer = free.pop() ?? takeBuffer(transfers <= FEW ? LARGE_BUFFER : SMALL_BUFFER);
       const got = await reader.read(buffer.subarray(0, end - position), position);
       if (got === 0) throw tooShort(position, end);
       position += got;
@@ -69,26 +67,25 @@ export async function sendRange(res: ServerResponse, reader: RandomReader, start
     res.off('close', onClose);
     res.end();
     if (!res.writableFinished && !res.destroyed) await Promise.race([once(res, 'finish'), once(res, 'close')]);
+    // what broke off may still be held by the socket
+    if (res.writableFinished && out === 0) free.forEach(giveBuffer);
   } finally {
     transfers -= 1;
     res.off('close', onClose);
   }
 }
-/** buffers of answers that are out: making one takes as long as filling it */
-const spare: Buffer[] = [];
-const MOST_SPARE = 16;
 
 async function sendSmall(res: ServerResponse, reader: RandomReader, start: number, end: number): Promise<void> {
   if (start === end) {
     res.end();
     return;
   }
-  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(SMALL);
+  const buffer = takeBuffer(SMALL_BUFFER);
   const bytes = buffer.subarray(0, end - start);
   if ((await reader.read(bytes, start)) < bytes.length) throw tooShort(start, end);
   // what broke off may still be held by the socket
   res.end(bytes, () => {
-    if (res.writableFinished && spare.length < MOST_SPARE) spare.push(buffer);
+    if (res.writableFinished) giveBuffer(buffer);
   });
 }
 

@@ -1,6 +1,7 @@
 import { access, open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FileWriter, makeFolder, syncFolder } from '../lib/durable-write.js';
+import { makeFolder, syncFolder } from '../lib/durable-write.js';
+import { FileWriter } from '../lib/file-writer.js';
 import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { formatSize } from '../lib/sizes.js';
 

@@ -13,3 +13,28 @@ const PAGES = 128 * 1024;
 export function ioBuffer(size: number): Buffer {
   return size < PAGES ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(SKEW + size).subarray(SKEW);
 }
+
+/** bytes of buffers that go from hand to hand */
+export const LARGE_BUFFER = 256 * 1024;
+export const SMALL_BUFFER = 64 * 1024;
+
+/** bytes of each size that are kept for the next one */
+const MOST_KEPT = 8 * 1024 * 1024;
+const kept = new Map<number, Buffer[]>([
+  [LARGE_BUFFER, []],
+  [SMALL_BUFFER, []],
+]);
+
+/**
+ * As {@link ioBuffer}, for what takes buffers all the time: they are garbage outside of V8's heap, which it clears late.
+ * @param size one of the two above
+ */
+export function takeBuffer(size: number): Buffer {
+  return kept.get(size)?.pop() ?? ioBuffer(size);
+}
+
+/** For the next one. Nobody may use it any more, the kernel neither: when in doubt, let it go instead. */
+export function giveBuffer(buffer: Buffer): void {
+  const list = kept.get(buffer.length);
+  if (list !== undefined && list.length * buffer.length < MOST_KEPT) list.push(buffer);
+}

@@ -1,7 +1,7 @@
-import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { FileWriter, FolderSyncer, makeFolder, writeFileDurably } from '../../src/lib/durable-write.js';
+import { FolderSyncer, makeFolder, writeFileDurably } from '../../src/lib/durable-write.js';
 import { injectFaults } from '../support/fault-fs.js';
 import { removeFolder, temporaryFolder } from '../support/temporary-folder.js';
 
@@ -12,22 +12,6 @@ beforeEach(async () => {
 });
 
 afterEach(() => removeFolder(folder));
-
-test('a write that fails in the background is told at the next step', async () => {
-  const file = await open(join(folder, 'f'), 'wx');
-  const writer = new FileWriter(file);
-  const restore = await injectFaults(({ name }) => (name === 'writev' ? 'ENOSPC' : undefined));
-  await expect(
-    (async () => {
-      for (let turn = 0; turn < 10; turn += 1) await writer.write(Buffer.alloc(1024 * 1024));
-      await writer.flush();
-    })(),
-  ).rejects.toMatchObject({ code: 'ENOSPC' });
-  restore();
-  await writer.release();
-  await writer.release();
-  await file.close();
-});
 
 test('callers that ask while a sync runs share the next one', async () => {
   let syncs = 0;

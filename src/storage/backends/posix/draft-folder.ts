@@ -1,6 +1,7 @@
 import { opendir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FileWriter, makeFolder, syncFolder } from '../../../lib/durable-write.js';
+import { makeFolder, syncFolder } from '../../../lib/durable-write.js';
+import { FileWriter } from '../../../lib/file-writer.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
 import { renameFile, statPath, syncFile } from '../../../lib/file-calls.js';
 import { Slots } from '../../../lib/slots.js';

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { abortable, abortError } from '../../../lib/abortable.js';
 import type { ArchiveId } from '../../../lib/archive-id.js';
-import { FileWriter } from '../../../lib/durable-write.js';
+import { FileWriter } from '../../../lib/file-writer.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
 import { statFile, statPath, syncFile, unlinkFile } from '../../../lib/file-calls.js';
 import type {
