@@ -25,7 +25,7 @@ function importOf(room) {
   return name.endsWith('$') ? name : `${name}/`;
 }
 
-/** The build makes one file of oclif (scripts/build.mjs); importing it past that file loads a second one. */
+/** One place tells what we use of oclif. */
 const oclif = { regex: '^@oclif/', message: 'what we use of oclif comes from cli/oclif.js' };
 
 /** One configuration for each room, which forbids it the rooms above and beside it. */

@@ -7,7 +7,7 @@ trap 'rm -rf "$work"' EXIT
 
 npm pack --silent --ignore-scripts --pack-destination "$work" >/dev/null
 tar -tzf "$work"/pacifica-*.tgz | sed 's|^package/||' | sort >"$work/files"
-if unwanted=$(grep -vE '^(bin/run\.js|dist/.*\.js|dist/cli/oclif\.licenses\.txt|config/pacifica\.ini|oclif\.manifest\.json|package\.json|README\.md|CHANGELOG\.md|LICENSE)$' "$work/files"); then
+if unwanted=$(grep -vE '^(bin/run\.js|dist/.*\.js|dist/licenses\.txt|config/pacifica\.ini|oclif\.manifest\.json|package\.json|README\.md|CHANGELOG\.md|LICENSE)$' "$work/files"); then
   echo "the package holds what does not run: $unwanted"
   exit 1
 fi

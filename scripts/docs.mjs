@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Config } from '@oclif/core';
+import { register } from 'tsx/esm/api';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const { environmentName } = await import('../dist/config/load.js');
-const { settings } = await import('../dist/config/settings.js');
+register();
+const { environmentName } = await import('../src/config/load.ts');
+const { settings } = await import('../src/config/settings.ts');
 
 const check = process.argv.includes('--check');
 // the manifest first: help, which docs/commands.md is made of, is printed from it

@@ -115,9 +115,9 @@ function nameOf(database: Database): string {
   return database.file ?? `postgres://${config.host ?? ''}/${config.database}`;
 }
 
-/** Loaded when it is needed, which is seldom: it takes 13 MiB of memory. */
+/** Loaded when it is needed, which is seldom. */
 async function umzug(database: Database, transaction: Transaction): Promise<Umzug<{ transaction: Transaction }>> {
-  const { Umzug } = await import('umzug');
+  const { Umzug } = await import('./umzug.js');
   const query = database.sequelize.getQueryInterface();
   return new Umzug({
     migrations: migrations.map((migration: Migration) => ({
