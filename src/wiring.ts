@@ -1,4 +1,4 @@
-import { access, constants, mkdir } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import type Koa from 'koa';
@@ -28,6 +28,7 @@ import { parseArchiveId } from './lib/archive-id.js';
 import { parseDailyWindow } from './lib/daily-window.js';
 import { messageOf, PacificaError } from './lib/errors.js';
 import type { JobHandler, JobKind } from './lib/job-queue.js';
+import { makeFolders } from './lib/make-folders.js';
 import type { Metric } from './lib/metric.js';
 import type { Patience } from './lib/persist.js';
 import type { StorageBackend } from './storage/backends/backend.js';
@@ -91,7 +92,7 @@ export async function buildHouse({
   const has = (service: 'cart' | 'ingest'): boolean => names.includes(service) || works.includes(service);
   const verifies = isVerifier(config, names, works);
   const queues = has('cart') || has('ingest') || verifies;
-  await makeFolders(config, has);
+  await makeServiceFolders(config, has);
   const database = await openDatabase(config, log, signal);
   const closing: (() => Promise<void>)[] = [() => database.close()];
   const closeAll = async (): Promise<void> => {
@@ -271,7 +272,7 @@ class Background {
 }
 
 /** Makes the folders that the services write to: what is wrong with one is said at the start, not at the first upload. */
-async function makeFolders(
+async function makeServiceFolders(
   { data, cartd, ingest }: Config,
   has: (service: 'cart' | 'ingest') => boolean,
 ): Promise<void> {
@@ -280,7 +281,7 @@ async function makeFolders(
   if (has('ingest')) folders.push(ingest.volume_path);
   for (const folder of folders) {
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolders(folder);
       await access(folder, constants.W_OK);
     } catch (error) {
       throw new PacificaError('forbidden', `can not write to the folder ${folder}: ${messageOf(error)}`, {

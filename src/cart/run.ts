@@ -1,5 +1,5 @@
 import { setMaxListeners } from 'node:events';
-import { lstat, mkdir, open, rename } from 'node:fs/promises';
+import { lstat, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
@@ -7,6 +7,7 @@ import type { Archive } from '../archive/archive.js';
 import { type ArchiveId, parseArchiveId } from '../lib/archive-id.js';
 import { mayPass, messageOf, PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { ioBuffer } from '../lib/io-buffer.js';
+import { makeFolders } from '../lib/make-folders.js';
 import { Slots } from '../lib/slots.js';
 import { READ_SIZE } from '../lib/random-reader.js';
 import { TarLayout } from '../lib/tar/layout.js';
@@ -361,7 +362,7 @@ export class CartRun {
     this.#reserved = 0;
     await this.#keepFree(layout.size);
     const scratch = folders.scratch(this.#cart, this.#runId);
-    await mkdir(scratch, { recursive: true });
+    await makeFolders(scratch);
     const path = join(scratch, 'bundle');
     const reader = layout.reader();
     try {

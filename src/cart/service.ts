@@ -1,5 +1,4 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Archive } from '../archive/archive.js';
@@ -7,6 +6,7 @@ import { messageOf, mayPass, PacificaError, wrapSystemError } from '../lib/error
 import { FileReader } from '../lib/file-reader.js';
 import type { JobHandler, JobQueue, JobRetries, JobRows, JobRun } from '../lib/job-queue.js';
 import { Lru } from '../lib/lru.js';
+import { makeFolders } from '../lib/make-folders.js';
 import type { RandomReader } from '../lib/random-reader.js';
 import { neverGivenUp } from '../lib/standing-job.js';
 import { TarLayout } from '../lib/tar/layout.js';
@@ -434,7 +434,7 @@ export class CartService {
 
   async #run(cart: ClaimedCart, runId: string, stop: AbortController, run: JobRun): Promise<void> {
     try {
-      await mkdir(this.#folders.volume, { recursive: true });
+      await makeFolders(this.#folders.volume);
       await new CartRun(this.#parts, cart, runId, stop).run();
     } catch (error) {
       if (run.signal.aborted) throw run.signal.reason;

@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Flags } from '../../cli/oclif.js';
 import { archiveUrl, jobsFlag, outputFlag, progressFlag } from '../../cli/client-flags.js';
@@ -12,6 +11,7 @@ import { localError } from '../../client/steady-file.js';
 import type { ArchiveId } from '../../lib/archive-id.js';
 import { parseDigestField } from '../../lib/digest-field.js';
 import { PacificaError } from '../../lib/errors.js';
+import { makeFolders } from '../../lib/make-folders.js';
 import { formatSize } from '../../lib/sizes.js';
 
 type Fetching = Pick<ReceiveOptions, 'what' | 'fetch' | 'expected' | 'keepTime' | 'goOn'>;
@@ -72,7 +72,7 @@ With --continue a file that is there already is taken for the beginning, or all,
     { jobs, json }: { jobs: number; json: boolean },
   ): Promise<void> {
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolders(folder);
     } catch (error) {
       throw localError(error, folder);
     }

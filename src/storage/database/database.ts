@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs';
-import { access, constants, mkdir } from 'node:fs/promises';
+import { access, constants } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Sequelize, type Transaction } from 'sequelize';
 import sqlite3 from 'sqlite3';
 import { messageOf, mayPass, PacificaError, systemCode } from '../../lib/errors.js';
+import { makeFolders } from '../../lib/make-folders.js';
 import { maskSecrets } from '../../lib/mask-secrets.js';
 import { ONCE, type Patience, persist } from '../../lib/persist.js';
 import { SqliteConnection, SqliteWriter } from './sqlite-writer.js';
@@ -77,7 +78,7 @@ export class Database {
     }
     const folder = dirname(file);
     try {
-      await mkdir(folder, { recursive: true });
+      await makeFolders(folder);
       await access(existsSync(file) ? file : folder, constants.W_OK);
     } catch (error) {
       throw new PacificaError('forbidden', `can not write the database file ${file}: ${messageOf(error)}`, {
