@@ -24,6 +24,8 @@ export interface CartAppParts {
 const GONE = 'The cart does not exist or has already been deleted';
 /** bytes that are gathered before they are sent */
 const PIECE = 64 * 1024;
+/** against a list that is too long */
+const REMEDY = 'ask for several carts, or raise [cartd] body_limit';
 /** RFC 9110, 5.6.2 */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
@@ -34,7 +36,7 @@ export function cartApp(options: AppOptions, { service, bodyLimit }: CartAppPart
   router.get('/', (ctx) => tell(ctx, 200, 'Pacifica Cartd Interface Up and Running'));
 
   router.post('/:uid', async (ctx) => {
-    await service.create(ctx.params.uid ?? '', limitedBody(ctx.req, bodyLimit));
+    await service.create(ctx.params.uid ?? '', limitedBody(ctx.req, bodyLimit, REMEDY));
     tell(ctx, 201, 'Cart Processing has begun');
   });
 

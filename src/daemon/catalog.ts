@@ -37,6 +37,8 @@ const PAGE = 500;
 const MAX_LIMIT = 10_000;
 /** bytes of a query that are taken */
 const QUERY_LIMIT = 64 * 1024;
+/** against metadata that is too long */
+const REMEDY = 'send it in several transactions, or raise [ingest] metadata_limit';
 /** parameters that tell the originals how deep to look; there is nothing below ours */
 const IGNORED: readonly string[] = ['recursion_depth', 'recursion_limit'];
 
@@ -65,7 +67,7 @@ export function catalogApp(options: AppOptions, parts: CatalogParts): Koa {
   });
 
   router.post('/ingest', async (ctx) => {
-    const entries = parseEntries(await readJsonBody(ctx.req, bodyLimit));
+    const entries = parseEntries(await readJsonBody(ctx.req, bodyLimit, REMEDY));
     try {
       await catalog.policy.check(entries, user(ctx));
     } catch (error) {
@@ -81,7 +83,7 @@ export function catalogApp(options: AppOptions, parts: CatalogParts): Koa {
   });
 
   router.put('/ingest', async (ctx) => {
-    await metadata.ingest(parseEntries(await readJsonBody(ctx.req, bodyLimit)), user(ctx));
+    await metadata.ingest(parseEntries(await readJsonBody(ctx.req, bodyLimit, REMEDY)), user(ctx));
     ctx.body = { status: 'success' };
   });
 

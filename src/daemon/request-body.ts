@@ -23,19 +23,20 @@ export async function* requestBody(req: IncomingMessage): AsyncGenerator<Buffer>
 /**
  * As {@link requestBody}, up to a limit.
  * @param limit bytes
+ * @param remedy what can be done about a longer one, with the setting that the limit is, where it is one
  * @throws PacificaError `too-large` beyond it: before the first byte when the length is announced
  */
-export async function* limitedBody(req: IncomingMessage, limit: number): AsyncGenerator<Buffer> {
-  if (Number(req.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
+export async function* limitedBody(req: IncomingMessage, limit: number, remedy?: string): AsyncGenerator<Buffer> {
+  if (Number(req.headers['content-length'] ?? 0) > limit) throw tooLarge(limit, remedy);
   let length = 0;
   for await (const piece of requestBody(req)) {
     length += piece.length;
-    if (length > limit) throw tooLarge(limit);
+    if (length > limit) throw tooLarge(limit, remedy);
     yield piece;
   }
 }
 
-/** @param limit bytes */
-function tooLarge(limit: number): PacificaError {
-  return new PacificaError('too-large', `the request's body is larger than ${formatSize(limit)}`);
+function tooLarge(limit: number, remedy: string | undefined): PacificaError {
+  const message = `the request's body is larger than the ${formatSize(limit)} that are taken`;
+  return new PacificaError('too-large', message, { hint: remedy });
 }

@@ -284,7 +284,7 @@ it('a bar shows how far a cart is that is waited for', async () => {
 
 it('a list beyond [cartd] body_limit is refused by the daemon, announced or not, and leaves nothing', async () => {
   const folder = join(home, 'limited');
-  const limited = await startServe(folder, { PACIFICA_CARTD_BODY_LIMIT: '2000' });
+  const limited = await startServe(folder, { PACIFICA_CARTD_BODY_LIMIT: '2048' });
   mkdirSync(join(folder, 'archive'), { recursive: true });
   writeFileSync(join(folder, 'archive', '1'), 'one', { mode: 0o444 });
   const file = { id: '1', path: 'one', hashtype: 'sha1', hashsum: sha1(Buffer.from('one')) };
@@ -293,12 +293,14 @@ it('a list beyond [cartd] body_limit is refused by the daemon, announced or not,
   const post = (uid: string, body: RequestInit['body']): Promise<Response> =>
     fetch(`${limited.urls.cart}/${uid}`, { method: 'POST', body, duplex: 'half' });
   for (const [uid, body] of [
-    ['announced', request(2000)],
-    ['chunked', new Blob([request(2000)]).stream()],
+    ['announced', request(2048)],
+    ['chunked', new Blob([request(2048)]).stream()],
   ] as const) {
     const answer = await post(uid, body);
     expect(answer.status).toBe(413);
-    expect(await answer.text()).toContain('larger than');
+    expect(await answer.text()).toContain(
+      'larger than the 2.0 KiB that are taken (ask for several carts, or raise [cartd] body_limit)',
+    );
     expect((await fetch(`${limited.urls.cart}/${uid}`, { method: 'HEAD' })).status).toBe(404);
   }
   expect((await post('fits', request(1000))).status).toBe(201);
