@@ -37,6 +37,8 @@ export const TABLE_HEAD = [
 
 /** rounds after which servers are started anew, where a row asks for that */
 const LIFE = 3;
+/** rounds after that which do not count: a daemon that just started has other work, and its code is not compiled yet */
+const WARM = 3;
 
 /**
  * Measures a row.
@@ -48,7 +50,10 @@ export async function measure(row: Row, rounds: number, renew?: () => Promise<vo
   const contenders = [row.ours, ...row.others];
   const samples = contenders.map((): Sample[] => []);
   for (let round = 0; round < rounds; round += 1) {
-    if (round % LIFE === 0) await renew?.();
+    if (renew !== undefined && round % LIFE === 0) {
+      await renew();
+      for (let warm = 0; warm < WARM; warm += 1) for (const contender of contenders) await contender.run();
+    }
     for (let turn = 0; turn < contenders.length; turn += 1) {
       // another one begins each round
       const index = (turn + round) % contenders.length;

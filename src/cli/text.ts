@@ -10,16 +10,18 @@ export function printable(text: string): string {
 }
 
 let graphemes: Intl.Segmenter | undefined;
-const WIDE = /[\p{scx=Han}\p{scx=Hangul}\p{scx=Hiragana}\p{scx=Katakana}\p{Extended_Pictographic}]/u;
+let wide: RegExp | undefined;
+const WIDE = '[\\p{scx=Han}\\p{scx=Hangul}\\p{scx=Hiragana}\\p{scx=Katakana}\\p{Extended_Pictographic}]';
 
 /** @returns columns that a terminal gives to a text */
 function width(text: string): number {
   // all of printable ASCII, which is nearly everything, without the segmenter
   if (/^[ -~]*$/.test(text)) return text.length;
   let columns = 0;
-  // made when it is needed: it brings tables of all scripts
+  // made when they are needed: they bring tables of all scripts
   graphemes ??= new Intl.Segmenter();
-  for (const { segment } of graphemes.segment(text)) columns += WIDE.test(segment) ? 2 : 1;
+  wide ??= new RegExp(WIDE, 'u');
+  for (const { segment } of graphemes.segment(text)) columns += wide.test(segment) ? 2 : 1;
   return columns;
 }
 
