@@ -6,6 +6,7 @@ import type { FileSink, TarVisitor } from '../client/cart-tar.js';
 import { syncFolder } from '../lib/durable-write.js';
 import { FileWriter } from '../lib/file-writer.js';
 import { PacificaError, wrapSystemError } from '../lib/errors.js';
+import { makeFolders } from '../lib/make-folders.js';
 
 /**
  * Unpacks into a folder. A file gets its name when it is whole, right and on the disk; one of that name is replaced. A
@@ -26,13 +27,12 @@ export class Extraction implements TarVisitor {
   }
 
   folder(path: string): Promise<void> {
-    this.#make(path);
-    return Promise.resolve();
+    return this.#make(path);
   }
 
   async file(path: string, { size, mtimeMs }: { size: number; mtimeMs: number }): Promise<FileSink> {
     const folder = dirname(path);
-    this.#make(folder === '.' ? '' : folder);
+    await this.#make(folder === '.' ? '' : folder);
     const target = join(this.#root, path);
     const draft = join(dirname(target), `.${basename(path).slice(0, 50)}.${randomBytes(6).toString('hex')}.tmp`);
     const doing = `can not write ${target}`;
@@ -76,14 +76,14 @@ export class Extraction implements TarVisitor {
     for (const folder of this.#folders) await syncFolder(join(this.#root, folder));
   }
 
-  #make(path: string): void {
+  async #make(path: string): Promise<void> {
     if (this.#folders.has(path)) return;
     const folder = join(this.#root, path);
     try {
-      if (path === '') mkdirSync(this.#root, { recursive: true });
+      if (path === '') await makeFolders(this.#root);
       else {
         const above = dirname(path);
-        this.#make(above === '.' ? '' : above);
+        await this.#make(above === '.' ? '' : above);
         if (lstatSync(folder, { throwIfNoEntry: false }) === undefined) mkdirSync(folder);
         // whoever may write here could have laid a link to elsewhere
         if (!lstatSync(folder).isDirectory()) {

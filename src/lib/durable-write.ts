@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { systemCode } from './errors.js';
 import { closeFile, openFile, syncFile } from './file-calls.js';
+import { makeFolders } from './make-folders.js';
 
 /** What file systems answer that can not flush a folder (FUSE, SMB), or whose folder is gone by now: nothing left to do. */
 const NO_FOLDER_SYNC: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOENT']);
@@ -53,7 +54,7 @@ export class FolderSyncer {
 
 /** Makes a folder, and those above it that are missing, all of them durable. Nothing to do when it is there. */
 export async function makeFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true });
+  const first = await makeFolders(path);
   if (first === undefined) return;
   for (let made = path; ; made = dirname(made)) {
     await syncFolder(dirname(made));

@@ -2,6 +2,8 @@ import { existsSync } from 'node:fs';
 import { stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Extraction } from '../../src/cli/extract.js';
+import { makeFolder } from '../../src/lib/durable-write.js';
 import { makeFolders } from '../../src/lib/make-folders.js';
 import { pacifica } from '../support/cli.js';
 import { removeFolder, temporaryFolder } from '../support/temporary-folder.js';
@@ -36,6 +38,10 @@ it.skipIf(!existsSync('/proc/self'))(
   'ends where nothing can be made, though all that is missing is not there',
   async () => {
     await expect(makeFolders('/proc/pacifica/data')).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(makeFolder('/proc/pacifica/data')).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(new Extraction('/proc/pacifica/data', () => undefined).folder('a')).rejects.toThrow(
+      /can not make the folder \/proc\/pacifica\/data/,
+    );
     const commands = ['db sync', 'serve', 'cart list'].map((command) =>
       pacifica([...command.split(' '), '--data-dir', '/proc/pacifica']),
     );
