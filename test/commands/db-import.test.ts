@@ -26,6 +26,10 @@ const SHA1 = 'f572d396fae9206628714fb2ce00f72e94f2258f'; // of "hello\n"
 
 const kinds = await databaseKinds();
 
+/** Asked at once: it is tried for half a minute, while the other tests run. */
+const AWAY = 'postgresql://me:hidden@127.0.0.1:1/uniqueid';
+const away = pacifica(['db', 'import', '--service', 'uniqueid', '--from', AWAY, '--debug']);
+
 describe.each(kinds)('db import between $name databases', (kind) => {
   const { name, available } = kind;
   const create = (): Promise<string> => kind.create();
@@ -184,8 +188,7 @@ describe.each(kinds)('db import between $name databases', (kind) => {
 });
 
 it('names a database that is not there, without its password', async () => {
-  const from = 'postgresql://me:hidden@127.0.0.1:1/uniqueid';
-  const { code, stderr } = await pacifica(['db', 'import', '--service', 'uniqueid', '--from', from, '--debug']);
+  const { code, stderr } = await away;
   expect(code).toBe(5);
   expect(stderr).toContain('postgres://me:***@127.0.0.1:1/uniqueid');
   expect(stderr).not.toContain('hidden');
