@@ -8,7 +8,7 @@ import { createHasher, type HashType, hashReader, parseHashType } from '../lib/d
 import { FileWriter } from '../lib/file-writer.js';
 import { PacificaError, wrapSystemError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
-import { ioBuffer } from '../lib/io-buffer.js';
+import { giveBuffer, LARGE_BUFFER, takeBuffer } from '../lib/io-buffer.js';
 import { readChunks } from '../lib/random-reader.js';
 import type { CartFile } from '../storage/database/carts.js';
 import type { Links } from './links.js';
@@ -35,8 +35,6 @@ export interface BringOptions {
 
 /** of a copy: whole blocks, and something for its names */
 const BLOCK = 4096;
-/** bytes of files that are read in one go */
-const SMALL = 256 * 1024;
 /** folders that are known to be there */
 const KNOWN_FOLDERS = 1000;
 
@@ -55,8 +53,6 @@ export class Bringer {
   readonly #scratch: string;
   readonly #transferSize: number;
   readonly #folders = new Set<string>();
-  /** for small files, to be used again */
-  readonly #buffers: Buffer[] = [];
 
   /**
    * @param links what the volume can link; kept from cart to cart
@@ -141,11 +137,12 @@ export class Bringer {
     try {
       const { size } = reader;
       const facts = { size, mtime: Math.floor(reader.mtimeMs / 1000) };
-      if (size > SMALL) return { ...facts, sum: await hashReader(reader, type, { signal }) };
-      const buffer = this.#buffers.pop() ?? ioBuffer(SMALL);
+      // one read is enough
+      if (size > LARGE_BUFFER) return { ...facts, sum: await hashReader(reader, type, { signal }) };
+      const buffer = takeBuffer(LARGE_BUFFER);
       const bytes = buffer.subarray(0, await reader.read(buffer.subarray(0, size), 0));
       const sum = createHasher(type).update(bytes).digest('hex');
-      this.#buffers.push(buffer);
+      giveBuffer(buffer);
       return { ...facts, sum };
     } finally {
       await reader.close();
