@@ -2,16 +2,11 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PacificaError } from '../lib/errors.js';
-import { giveBuffer, LARGE_BUFFER, SMALL_BUFFER, takeBuffer } from '../lib/io-buffer.js';
+import { giveBuffer, SMALL_BUFFER, takeBuffer, transferSize } from '../lib/io-buffer.js';
 import type { RandomReader } from '../lib/random-reader.js';
 
 /** buffers of a transfer that go round: one being read into while the other is on its way to the socket */
 const BUFFERS = 2;
-/**
- * transfers of the process at a time that use large ones, of which two stay in the processor's cache between read and
- * write: what all of them hold stays under a few MiB
- */
-const FEW = 16;
 /** bytes after which a transfer lets others have the event loop: sockets take some MiB at once */
 const TURN = 512 * 1024;
 
@@ -46,7 +41,7 @@ export async function sendRange(res: ServerResponse, reader: RandomReader, start
     for (let position = start; position < end;) {
       while (out === BUFFERS && failed === undefined) await new Promise<void>((resolve) => (wake = resolve));
       if (failed !== undefined) throw failed;
-      const buffer = free.pop() ?? takeBuffer(transfers <= FEW ? LARGE_BUFFER : SMALL_BUFFER);
+      const buffer = free.pop() ?? takeBuffer(transferSize(transfers));
       const got = await reader.read(buffer.subarray(0, end - position), position);
       if (got === 0) throw tooShort(position, end);
       position += got;

@@ -1,9 +1,7 @@
 import { write } from 'node:fs';
 import { writeSome } from './file-calls.js';
-import { giveBuffer, LARGE_BUFFER, SMALL_BUFFER, takeBuffer } from './io-buffer.js';
+import { giveBuffer, takeBuffer, transferSize } from './io-buffer.js';
 
-/** writers of the process at a time that use large blocks; larger ones than these are no faster (measured) */
-const FEW = 16;
 /** up to here the one write that is needed is made at once: going through the thread pool takes longer */
 const AT_ONCE = 64 * 1024;
 
@@ -22,6 +20,8 @@ export class FileWriter {
   /** bytes in the block */
   #used = 0;
   #size = 0;
+  /** the last piece being taken */
+  #taking: Promise<void> | undefined;
   #writing: Promise<void> | undefined;
   #done = false;
 
@@ -37,15 +37,9 @@ export class FileWriter {
   }
 
   /** Takes a piece. It must not be changed afterwards. Resolves when there is room for more; throws what a write threw. */
-  async write(piece: Uint8Array): Promise<void> {
-    const isFirst = this.#size === 0;
-    this.#size += piece.length;
-    if (isFirst && piece.length <= AT_ONCE) {
-      this.#only = piece;
-      return;
-    }
-    await this.#takeOnly();
-    await this.#gather(piece);
+  write(piece: Uint8Array): Promise<void> {
+    this.#taking = this.#take(piece);
+    return this.#taking;
   }
 
   /** Writes what is left. All bytes are with the operating system when it resolves. */
@@ -57,25 +51,36 @@ export class FileWriter {
     await this.#writing;
   }
 
-  /** Lets go of the writer's share of memory; the file stays open. Waits for a write under way. May be called twice. */
+  /**
+   * Lets go of the writer's share of memory; the file stays open. Waits for all that is under way, also for a piece that
+   * its caller left behind: the number of a descriptor that is closed may be another file's at once. May be called twice.
+   */
   async release(): Promise<void> {
     if (this.#done) return;
     this.#done = true;
     FileWriter.#open -= 1;
+    await this.#taking?.catch(() => undefined);
     await this.#writing?.catch(() => undefined);
     if (this.#block !== undefined) giveBuffer(this.#block);
     this.#block = undefined;
   }
 
-  async #takeOnly(): Promise<void> {
+  async #take(piece: Uint8Array): Promise<void> {
+    const isFirst = this.#size === 0;
+    this.#size += piece.length;
+    if (isFirst && piece.length <= AT_ONCE) {
+      this.#only = piece;
+      return;
+    }
     const only = this.#only;
     this.#only = undefined;
     if (only !== undefined) await this.#gather(only);
+    await this.#gather(piece);
   }
 
   async #gather(piece: Uint8Array): Promise<void> {
     for (let at = 0; at < piece.length;) {
-      const block = (this.#block ??= takeBuffer(FileWriter.#open <= FEW ? LARGE_BUFFER : SMALL_BUFFER));
+      const block = (this.#block ??= takeBuffer(transferSize(FileWriter.#open)));
       const part = piece.subarray(at, at + block.length - this.#used);
       block.set(part, this.#used);
       this.#used += part.length;

@@ -78,3 +78,22 @@ test('the failure of the last write is told by the flush', async () => {
   await writer.release();
   await file.close();
 });
+
+test('release waits for what a write that was left behind still does: nothing is written to a descriptor after it', async () => {
+  const file = await open(join(folder, 'f'), 'wx');
+  const writer = new FileWriter(file);
+  let released = false;
+  let late = 0;
+  const restore = await injectFaults(({ name }) => {
+    if (name === 'write' && released) late += 1;
+    return 'slow';
+  });
+  const left = writer.write(randomBytes(1024 * 1024));
+  await writer.release();
+  released = true;
+  const { size } = await file.stat();
+  await left;
+  restore();
+  expect({ late, size }).toEqual({ late: 0, size: 1024 * 1024 });
+  await file.close();
+});
