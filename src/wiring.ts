@@ -93,7 +93,8 @@ export async function buildHouse({
   const verifies = isVerifier(config, names, works);
   const queues = has('cart') || has('ingest') || verifies;
   await makeServiceFolders(config, has);
-  const database = await openDatabase(config, log, signal);
+  const patience = daemonPatience(config, log, signal);
+  const database = await Database.open(config.database.url, { patience });
   const closing: (() => Promise<void>)[] = [() => database.close()];
   const closeAll = async (): Promise<void> => {
     for (const close of closing.splice(0).toReversed()) await close();
@@ -132,7 +133,7 @@ export async function buildHouse({
     let jobs: Jobs | undefined;
     let verifying: VerifySchedule | undefined;
     if (queues) {
-      const queue = await openJobs(parts, daemonPatience(config, log, signal), works.length > 0 ? handlers : undefined);
+      const queue = await openJobs(parts, patience, works.length > 0 ? handlers : undefined);
       jobs = queue;
       closing.push(() => queue.stop());
       checks.push({ name: 'jobs', check: () => queue.health() });
@@ -290,10 +291,6 @@ async function makeServiceFolders(
       });
     }
   }
-}
-
-async function openDatabase(config: Config, log: Logger, signal: AbortSignal | undefined): Promise<Database> {
-  return Database.open(config.database.url, { patience: daemonPatience(config, log, signal) });
 }
 
 /** How long a daemon tries to reach the database, and the queue, at its start. */

@@ -2,17 +2,13 @@ import { inspect } from 'node:util';
 import { Command, Errors, Flags } from './oclif.js';
 import { type LoadOptions, type Reading, readConfig, type Config, type SettingName } from '../config/load.js';
 import type { ServiceName } from '../config/setting.js';
-import { backoff } from '../lib/backoff.js';
+import { backoff, CLIENT_BUDGET, CLIENT_PAUSES } from '../lib/backoff.js';
 import { maskSecrets } from '../lib/mask-secrets.js';
 import type { Patience } from '../lib/persist.js';
 import { isGiven, renderError, renderJsonError, reportOf, type Switch, wantsColor } from './error-report.js';
 import { EXIT, type ExitCode } from './exit-codes.js';
 import { showProgressLines } from './progress.js';
 import { printable } from './text.js';
-
-/** ms that a command tries to reach the database or the queue, and between tries: as clients do (client/http.ts) */
-const BUDGET = 30_000;
-const PAUSES = { first: 100, longest: 5000 };
 
 /** What all commands share: `--config`, `--json`, `--debug`, how an error is shown, and which exit code it has. */
 export abstract class BaseCommand extends Command {
@@ -98,10 +94,10 @@ export abstract class BaseCommand extends Command {
     let told = false;
     return {
       attempts: Infinity,
-      pause: (attempt) => backoff(attempt, PAUSES),
-      budget: BUDGET,
+      pause: (attempt) => backoff(attempt, CLIENT_PAUSES),
+      budget: CLIENT_BUDGET,
       onWait: (reason) => {
-        if (tells && !told) process.stderr.write(`${printable(reason)}; waiting up to ${BUDGET / 1000} s\n`);
+        if (tells && !told) process.stderr.write(`${printable(reason)}; waiting up to ${CLIENT_BUDGET / 1000} s\n`);
         told = true;
       },
     };

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoff } from '../lib/backoff.js';
+import { backoff, CLIENT_BUDGET, CLIENT_PAUSES } from '../lib/backoff.js';
 import {
   type ErrorCode,
   mayPass,
@@ -354,8 +354,6 @@ function retryAfter(value: string | undefined): number | undefined {
   return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }
 
-const PAUSES = { first: 100, longest: 5000 };
-
 export interface RetryOptions {
   /** ms after which no new try is begun; 30 s when absent */
   budgetMs?: number;
@@ -369,13 +367,13 @@ export interface RetryOptions {
  * @throws the last error when the budget is used up, or what won't pass at once
  */
 export async function retrying<T>(work: () => Promise<T>, options: RetryOptions = {}): Promise<T> {
-  const deadline = performance.now() + (options.budgetMs ?? 30_000);
+  const deadline = performance.now() + (options.budgetMs ?? CLIENT_BUDGET);
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
       const asked = error instanceof ServiceError ? (error.retryAfter ?? 0) : 0;
-      const delay = Math.max(asked, backoff(attempt, PAUSES));
+      const delay = Math.max(asked, backoff(attempt, CLIENT_PAUSES));
       const hopeless = !mayPass(error) || isUntrusted(error);
       if (hopeless || options.signal?.aborted === true || performance.now() + delay > deadline) throw error;
       await sleep(delay, undefined, { signal: options.signal }).catch(() => {

@@ -5,6 +5,10 @@ export interface Backoff {
   readonly longest: number;
 }
 
+/** ms for which commands and services try others again, where what fails may pass, and between tries */
+export const CLIENT_BUDGET = 30_000;
+export const CLIENT_PAUSES: Backoff = { first: 100, longest: 5000 };
+
 /**
  * How long to wait before trying again: twice as long each time, and not at the same moment as everybody else, so that
  * a service that comes back is not run over.
