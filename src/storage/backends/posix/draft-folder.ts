@@ -113,6 +113,8 @@ class PosixDraft implements Draft {
 
   async write(chunk: Uint8Array): Promise<void> {
     try {
+      // whoever sends it need not go on for hours
+      this.#throwIfSyncFailed();
       await this.#writer.write(chunk);
       this.#unsynced += chunk.length;
       if (this.#unsynced >= SYNC_AHEAD && this.#syncing === undefined) this.#syncAhead();
@@ -126,7 +128,7 @@ class PosixDraft implements Draft {
       await this.#writer.flush();
       await seal(this.#temporary, mtimeMs);
       await this.#syncing;
-      if (this.#syncFailure !== undefined) throw this.#syncFailure.error;
+      this.#throwIfSyncFailed();
       await syncs.run(() => syncFile(this.#temporary.fd));
       await this.#letGo();
       await renameFile(this.#temporary.path, this.#path);
@@ -158,6 +160,10 @@ class PosixDraft implements Draft {
         this.#syncFailure ??= { error };
       })
       .finally(() => (this.#syncing = undefined));
+  }
+
+  #throwIfSyncFailed(): void {
+    if (this.#syncFailure !== undefined) throw this.#syncFailure.error;
   }
 
   async #letGo(): Promise<void> {

@@ -1,0 +1,117 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { makeBundle } from '../support/bundle.js';
+import { ingest, type JobState, jobState } from '../support/main-job.js';
+import { type Daemon, startServe } from '../support/serve.js';
+import { collect, piecesOf } from '../support/streams.js';
+import { filesBelow } from '../support/tree.js';
+import { until } from '../support/until.js';
+
+// A volume that has promised more room than there is (thin provisioning): the file system takes the bytes, and only when
+// they go to the disk does it turn out that there is no place for them. The system tells that once, to whoever syncs
+// next; after it the pages count as written.
+
+const canMount = process.platform === 'linux' && process.getuid?.() === 0 && hasLoop();
+if (!canMount)
+  console.warn('not root on Linux with loop devices: a thin volume can not be tried here, its test is skipped');
+
+function hasLoop(): boolean {
+  return statSync('/dev/loop-control', { throwIfNoEntry: false }) !== undefined;
+}
+
+const MiB = 2 ** 20;
+/** room that there is, and room that the file system believes in */
+const ROOM = 40;
+const PROMISED = 300;
+/** bytes that come in before there is room: more than there is room for */
+const BEFORE = 80 * MiB;
+
+let home: string;
+let pool: string;
+let archive: string;
+let daemon: Daemon | undefined;
+
+beforeEach(() => {
+  if (!canMount) return;
+  home = mkdtempSync(join(tmpdir(), 'pacifica-thin-'));
+  pool = join(home, 'pool');
+  archive = join(home, 'data/archive');
+  for (const folder of [pool, archive]) mkdirSync(folder, { recursive: true });
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${ROOM}m`, 'tmpfs', pool]);
+  const image = join(pool, 'image');
+  writeFileSync(image, '');
+  truncateSync(image, PROMISED * MiB);
+  // without a journal, and with its tables written: only what is in files can fail
+  execFileSync('mkfs.ext2', ['-q', '-N', '256', '-E', 'nodiscard,lazy_itable_init=0', image]);
+  execFileSync('mount', ['-o', 'loop', image, archive]);
+});
+
+afterEach(async () => {
+  if (!canMount) return;
+  await daemon?.stop('SIGKILL');
+  execFileSync('umount', [archive]);
+  execFileSync('umount', [pool]);
+  rmSync(home, { recursive: true, force: true });
+});
+
+/** bytes of the largest file that is on its way in */
+function arrived(): number {
+  const folder = join(archive, '.pacifica/tmp');
+  return Math.max(0, ...readdirSync(folder).map((name) => statSync(join(folder, name)).size));
+}
+
+test.runIf(canMount)(
+  'bytes that the disk lost while more came in: FAILED, though the disk has room by the end',
+  async () => {
+    const serve = await startServe(join(home, 'data'));
+    daemon = serve;
+    const tar = readFileSync(makeBundle(home, [{ path: 'big.raw', content: randomBytes(BEFORE + 20 * MiB) }]).file);
+    const sent = request(`${serve.urls.ingest ?? ''}/upload`, { method: 'POST' });
+    const answered = new Promise<JobState>((resolve, reject) => {
+      sent.on('error', reject);
+      sent.on('response', (response) => {
+        void collect(response).then((body) => resolve(JSON.parse(body.toString()) as JobState), reject);
+      });
+    });
+    for await (const piece of piecesOf(tar.subarray(0, BEFORE), MiB)) {
+      if (!sent.write(piece)) await once(sent, 'drain');
+    }
+    const failed = async (): Promise<boolean> => (await jobState(serve, 1)).complete;
+    await until('most of it to arrive, or to be refused', async () => arrived() > BEFORE - 4 * MiB || (await failed()));
+    // all that is there goes to the disk, as far as there is one
+    spawnSync('sync', ['-f', archive]);
+    // and somebody gives it what it lacks
+    execFileSync('mount', ['-o', `remount,size=${2 * PROMISED}m`, pool]);
+    sent.end(tar.subarray(BEFORE));
+
+    const { job_id: job } = await answered;
+    const state = await until('the end', async () => {
+      const now = await jobState(serve, job);
+      return now.complete && now;
+    });
+    expect(state).toMatchObject({ job_id: 1, state: 'FAILED', task: 'UPLOADING' });
+    expect(state.exception).toMatch(/ENOSPC|EIO/);
+    const files = async (): Promise<string[]> =>
+      (await filesBelow(archive)).filter((path) => !path.startsWith('lost+found'));
+    await until('nothing to be left', async () => (await files()).length === 0);
+    // the next one goes its way
+    const { file } = makeBundle(home, [{ path: 'next.raw', content: randomBytes(BEFORE) }]);
+    expect(await ingest(serve, file)).toMatchObject({ state: 'OK', complete: true });
+    expect(await files()).toHaveLength(1);
+  },
+);
