@@ -12,7 +12,7 @@ export class BodyChecks {
     this.#types = [...new Set(types)];
   }
 
-  /** Passes a body on. Its pieces must not be changed afterwards. */
+  /** Passes a body on. */
   async *watch(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     // Node has no adler32
     const own = this.#types.includes('adler32') ? takeChecksum('adler32') : undefined;

@@ -6,6 +6,7 @@ import { version } from '../lib/version.js';
 import { type AppOptions, createApp } from './app.js';
 import { errorBody, statusOf } from './errors.js';
 import { closeGently } from './http-server.js';
+import { requestBlocks } from './request-blocks.js';
 import { requestBody } from './request-body.js';
 
 export interface IngestAppParts {
@@ -29,7 +30,7 @@ export function ingestApp(options: AppOptions, { service, authHeader, defaultUse
   router.post(['/ingest', '/upload'], async (ctx) => {
     const user = ctx.get(authHeader) || defaultUser;
     const upload = { user, length: ctx.request.length, key: idempotencyKey(ctx) };
-    const { record, error, replayed } = await service.receive(requestBody(ctx.req), upload);
+    const { record, error, replayed } = await service.receive(requestBlocks(ctx.req), upload);
     ctx.body = record;
     if (replayed) ctx.set(REPLAYED, 'true');
     if (!ctx.req.complete) {

@@ -4,7 +4,7 @@ import { noteReceived } from '../lib/received.js';
 import { formatSize } from '../lib/sizes.js';
 
 /**
- * The body of a request, as it comes. Leaving it early does not cut the connection: the answer goes out on it.
+ * The body of a request, in the pieces in which it comes, each in memory of its own. Leaving it early does not cut the connection: the answer goes out on it.
  * @throws PacificaError `aborted` when the client hangs up before all of it came
  */
 export async function* requestBody(req: IncomingMessage): AsyncGenerator<Buffer> {
@@ -14,10 +14,15 @@ export async function* requestBody(req: IncomingMessage): AsyncGenerator<Buffer>
       yield piece;
     }
   } catch (error) {
-    throw new PacificaError('aborted', 'the client hung up before all of the body came', { cause: error });
+    throw hungUp(error);
   }
   // a connection that was cut can look like an end
-  if (!req.complete) throw new PacificaError('aborted', 'the client hung up before all of the body came');
+  if (!req.complete) throw hungUp();
+}
+
+/** @param cause what the connection told */
+export function hungUp(cause?: unknown): PacificaError {
+  return new PacificaError('aborted', 'the client hung up before all of the body came', { cause });
 }
 
 /**

@@ -1,11 +1,12 @@
 import type { Draft, Drafts } from '../storage/backends/backend.js';
 import { createHasher, type HashType } from '../lib/digest.js';
+import { giveBuffer, LARGE_BUFFER, SMALL_BUFFER, takeBuffer } from '../lib/io-buffer.js';
 import { streamHashes } from '../lib/stream-hashes.js';
 import type { TarMember } from '../lib/tar/reader.js';
 import type { NewMember } from '../storage/database/ingest-jobs.js';
 
 /** files up to this many bytes are taken into memory whole, so that the next ones come in while they are written */
-const SMALL = 256 * 1024;
+const SMALL = LARGE_BUFFER;
 /** bytes of such files that are in memory at a time */
 const MEMORY = 8 * 1024 * 1024;
 /** files that are on their way to the disk at a time: what is waited for is mostly fsync */
@@ -35,7 +36,7 @@ export class DraftWriter {
   async add(member: TarMember, place: Pick<NewMember, 'position' | 'path'>, hashtype: HashType): Promise<void> {
     this.#any = true;
     const isSmall = member.size <= SMALL;
-    const bytes = isSmall ? member.size : 0;
+    const bytes = isSmall ? bufferSize(member) : 0;
     while (this.#running >= PARALLEL || (this.#running > 0 && this.#held + bytes > MEMORY)) await this.#oneEnds();
     this.#throwIfFailed();
     const stored = (hashsum: string): void => {
@@ -44,14 +45,17 @@ export class DraftWriter {
     };
     if (isSmall) {
       const hasher = createHasher(hashtype);
-      const chunks: Uint8Array[] = [];
+      const memory = takeBuffer(bytes);
+      let length = 0;
       for await (const chunk of member.body) {
         hasher.update(chunk);
-        chunks.push(chunk);
+        memory.set(chunk, length);
+        length += chunk.length;
       }
       const hashsum = hasher.digest('hex');
       this.#run(bytes, async () => {
-        await this.#writeSmall(place.position, chunks, member.mtimeMs);
+        await this.#writeSmall(place.position, memory.subarray(0, length), member.mtimeMs);
+        giveBuffer(memory);
         stored(hashsum);
       });
       return;
@@ -88,10 +92,10 @@ export class DraftWriter {
     while (this.#running > 0) await this.#oneEnds();
   }
 
-  async #writeSmall(position: number, chunks: readonly Uint8Array[], mtimeMs: number): Promise<void> {
+  async #writeSmall(position: number, bytes: Uint8Array, mtimeMs: number): Promise<void> {
     const draft = await this.#drafts.create(this.#group, draftName(position));
     try {
-      for (const chunk of chunks) await draft.write(chunk);
+      await draft.write(bytes);
     } catch (error) {
       await draft.discard();
       throw error;
@@ -122,6 +126,10 @@ export class DraftWriter {
   #throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
+}
+
+function bufferSize({ size }: TarMember): number {
+  return size <= SMALL_BUFFER ? SMALL_BUFFER : LARGE_BUFFER;
 }
 
 /** Writes a file's body, which is hashed while it passes. @returns the hash */

@@ -1,21 +1,16 @@
 import { write } from 'node:fs';
 import { writeSome } from './file-calls.js';
-import { giveBuffer, takeBuffer, transferSize } from './io-buffer.js';
-
-/** up to here the one write that is needed is made at once: going through the thread pool takes longer */
-const AT_ONCE = 64 * 1024;
+import { giveBuffer, SMALL_BUFFER, takeBuffer, transferSize } from './io-buffer.js';
 
 /**
- * Writes a stream to an open file: pieces are put together in a block, and one block is on its way to the disk while the
- * next one is filled. Memory is bounded whatever the size and number of pieces, and what a socket gave is let go of at
- * once: kept until it is written it would outlive V8's young generation, and then be cleared tens of MiB later.
+ * Writes a stream to an open file. Large pieces go to the disk as they are; small ones are put together in a block, and
+ * one block is on its way to the disk while the next one is filled. Memory is bounded whatever the size and number of
+ * pieces, and none of a caller's is kept.
  */
 export class FileWriter {
   static #open = 0;
 
   readonly #fd: number;
-  /** all that came, while it is one piece */
-  #only: Uint8Array | undefined;
   #block: Buffer | undefined;
   /** bytes in the block */
   #used = 0;
@@ -36,7 +31,10 @@ export class FileWriter {
     return this.#size;
   }
 
-  /** Takes a piece. It must not be changed afterwards. Resolves when there is room for more; throws what a write threw. */
+  /**
+   * Takes a piece, whose memory is the caller's again when this resolves: there is room for more then. Throws what a write
+   * threw.
+   */
   write(piece: Uint8Array): Promise<void> {
     this.#taking = this.#take(piece);
     return this.#taking;
@@ -44,10 +42,7 @@ export class FileWriter {
 
   /** Writes what is left. All bytes are with the operating system when it resolves. */
   async flush(): Promise<void> {
-    const only = this.#only;
-    this.#only = undefined;
-    if (only !== undefined) for (let at = 0; at < only.length;) at += await writeSome(this.#fd, only, at);
-    if (this.#used > 0) await this.#send();
+    await this.#send();
     await this.#writing;
   }
 
@@ -66,19 +61,13 @@ export class FileWriter {
   }
 
   async #take(piece: Uint8Array): Promise<void> {
-    const isFirst = this.#size === 0;
     this.#size += piece.length;
-    if (isFirst && piece.length <= AT_ONCE) {
-      this.#only = piece;
+    if (piece.length >= transferSize(FileWriter.#open) / 2) {
+      await this.#send();
+      await this.#writing;
+      await writeAll(this.#fd, piece);
       return;
     }
-    const only = this.#only;
-    this.#only = undefined;
-    if (only !== undefined) await this.#gather(only);
-    await this.#gather(piece);
-  }
-
-  async #gather(piece: Uint8Array): Promise<void> {
     for (let at = 0; at < piece.length;) {
       const block = (this.#block ??= takeBuffer(transferSize(FileWriter.#open)));
       const part = piece.subarray(at, at + block.length - this.#used);
@@ -93,24 +82,28 @@ export class FileWriter {
   async #send(): Promise<void> {
     await this.#writing;
     const block = this.#block;
-    if (block === undefined) return;
-    const used = this.#used;
+    if (block === undefined || this.#used === 0) return;
+    const bytes = block.subarray(0, this.#used);
     this.#block = undefined;
     this.#used = 0;
-    this.#writing = writeAll(this.#fd, block, used).finally(() => giveBuffer(block));
+    this.#writing = writeAll(this.#fd, bytes).finally(() => giveBuffer(block));
     // heard at the next write or flush
     this.#writing.catch(() => undefined);
   }
 }
 
-/** Writes the first `length` bytes, at the file's place: a single write may write less than it was given. */
-async function writeAll(fd: number, bytes: Uint8Array, length: number): Promise<void> {
-  for (let at = 0; at < length;) at += await writeInThreadPool(fd, bytes, at, length - at);
+/**
+ * Writes all bytes, at the file's place: a single write may write less than it was given. Little is written at once;
+ * much of it in the thread pool, since a disk that can not follow lets writes wait.
+ */
+async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
+  const some = bytes.length <= SMALL_BUFFER ? writeSome : writeInThreadPool;
+  for (let at = 0; at < bytes.length;) at += await some(fd, bytes, at);
 }
 
-function writeInThreadPool(fd: number, bytes: Uint8Array, offset: number, length: number): Promise<number> {
+function writeInThreadPool(fd: number, bytes: Uint8Array, offset: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    write(fd, bytes, offset, length, null, (error, bytesWritten) => {
+    write(fd, bytes, offset, bytes.length - offset, null, (error, bytesWritten) => {
       if (error === null) resolve(bytesWritten);
       else reject(error);
     });

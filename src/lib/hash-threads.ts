@@ -3,16 +3,14 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { messageOf, PacificaError } from './errors.js';
 import { type HashAnswer, type HashTask, hashWorker } from './hash-worker.js';
+import { giveBuffer, LARGE_BUFFER, SMALL_BUFFER, takeBuffer } from './io-buffer.js';
 
 /** most threads of the process; one hashes 1.5 GB/s and takes about 10 MiB */
 const MOST_THREADS = Math.max(1, Math.min(4, availableParallelism() - 2));
 /** bytes that a thread is given at a time */
-const PORTION = 512 * 1024;
+const PORTION = LARGE_BUFFER;
 /** portions of all streams that are on their way at a time */
-const MOST_PORTIONS = 8;
-/** bytes that all streams together may gather: many at once hand over less at a time */
-const GATHER_BUDGET = 6 * 1024 * 1024;
-const LEAST = 64 * 1024;
+const MOST_PORTIONS = 16;
 
 /** Hashes streams in a thread beside those of other streams. */
 class HashThread {
@@ -92,43 +90,47 @@ function givePortion(memory: SharedArrayBuffer): void {
 }
 
 let streams = 0;
-let open = 0;
 
 /**
  * Hashes of one stream, taken in a thread beside this one, so that 1 GiB does not keep the event loop for a second; of
- * what fits into one portion, here. Memory is bounded for all streams together. Call {@link digest} or {@link discard}
- * at the end.
+ * what is small, here. Memory is bounded for all streams together. Call {@link digest} or {@link discard} at the end.
  */
 export class ThreadHashes {
   readonly #types: readonly string[];
   readonly #stream = (streams += 1);
   #thread: HashThread | undefined;
-  #pieces: Uint8Array[] = [];
-  #gathered = 0;
+  /** small pieces, put together */
+  #block: Buffer | undefined;
+  /** bytes in the block */
+  #used = 0;
   #failure: { readonly error: unknown } | undefined;
+  #hasEnded = false;
 
   /** @param types as Node's crypto names them */
   constructor(types: readonly string[]) {
     this.#types = types;
-    open += 1;
   }
 
   /**
-   * Takes a piece. It must not be changed before {@link digest} resolves. Resolves when there is room for the next one.
+   * Takes a piece, whose memory is the caller's again when this resolves: there is room for the next one then.
    * @throws PacificaError `internal` when the thread broke
    */
   async update(piece: Uint8Array): Promise<void> {
-    this.#pieces.push(piece);
-    this.#gathered += piece.length;
-    const limit = Math.min(PORTION, Math.max(LEAST, GATHER_BUDGET / open));
-    while (this.#gathered > limit) await this.#handOver();
+    if (this.#used + piece.length > SMALL_BUFFER) await this.#handOverBlock();
+    if (piece.length > SMALL_BUFFER) {
+      await this.#handOver(piece);
+      return;
+    }
+    this.#block ??= takeBuffer(SMALL_BUFFER);
+    this.#block.set(piece, this.#used);
+    this.#used += piece.length;
   }
 
   /** @returns hashes in lower-case hex, in the order of the types */
   async digest(): Promise<readonly string[]> {
     try {
       if (this.#thread === undefined) return this.#types.map((type) => this.#hashHere(type));
-      while (this.#gathered > 0) await this.#handOver();
+      await this.#handOverBlock();
       const sums = await this.#thread.ask({ stream: this.#stream, end: 'digest' });
       if (this.#failure !== undefined) throw this.#failure.error;
       return sums ?? [];
@@ -139,55 +141,47 @@ export class ThreadHashes {
 
   /** Forgets the stream. */
   discard(): void {
-    this.#pieces = [];
-    this.#gathered = 0;
     this.#thread?.ask({ stream: this.#stream, end: 'discard' }).catch(() => undefined);
     this.#leave();
   }
 
   #hashHere(type: string): string {
-    const hash = createHash(type);
-    for (const piece of this.#pieces) hash.update(piece);
-    return hash.digest('hex');
+    const bytes = this.#block?.subarray(0, this.#used) ?? new Uint8Array(0);
+    return createHash(type).update(bytes).digest('hex');
   }
 
-  async #handOver(): Promise<void> {
-    const memory = await takePortion();
-    const length = this.#fill(new Uint8Array(memory));
-    if (this.#thread === undefined) {
-      this.#thread = leastBusy();
-      this.#thread.streams += 1;
-    }
-    void this.#thread
-      .ask({ stream: this.#stream, types: this.#types, memory, length })
-      .catch((error: unknown) => (this.#failure ??= { error }))
-      .finally(() => givePortion(memory));
-    if (this.#failure !== undefined) throw this.#failure.error;
+  async #handOverBlock(): Promise<void> {
+    if (this.#block === undefined || this.#used === 0) return;
+    const bytes = this.#block.subarray(0, this.#used);
+    this.#used = 0;
+    await this.#handOver(bytes);
   }
 
-  /** Moves gathered bytes to `portion`. @returns how many */
-  #fill(portion: Uint8Array): number {
-    let length = 0;
-    let whole = 0;
-    for (const piece of this.#pieces) {
-      const room = portion.length - length;
-      if (piece.length > room) {
-        portion.set(piece.subarray(0, room), length);
-        this.#pieces[whole] = piece.subarray(room);
-        length += room;
-        break;
+  async #handOver(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length; at += PORTION) {
+      const memory = await takePortion();
+      if (this.#hasEnded) {
+        givePortion(memory);
+        return;
       }
-      portion.set(piece, length);
-      length += piece.length;
-      whole += 1;
+      const part = bytes.subarray(at, at + PORTION);
+      new Uint8Array(memory).set(part);
+      if (this.#thread === undefined) {
+        this.#thread = leastBusy();
+        this.#thread.streams += 1;
+      }
+      void this.#thread
+        .ask({ stream: this.#stream, types: this.#types, memory, length: part.length })
+        .catch((error: unknown) => (this.#failure ??= { error }))
+        .finally(() => givePortion(memory));
+      if (this.#failure !== undefined) throw this.#failure.error;
     }
-    this.#pieces.splice(0, whole);
-    this.#gathered -= length;
-    return length;
   }
 
   #leave(): void {
-    open -= 1;
+    this.#hasEnded = true;
+    if (this.#block !== undefined) giveBuffer(this.#block);
+    this.#block = undefined;
     if (this.#thread !== undefined) this.#thread.streams -= 1;
     this.#thread = undefined;
   }

@@ -4,7 +4,7 @@ import { ThreadHashes } from './hash-threads.js';
 
 /** Hashes of a stream that are taken while it passes. Call {@link digest} or {@link discard} at the end. */
 export interface StreamHashes {
-  /** Takes a piece, which must not be changed before {@link digest} resolves. Resolves when there is room for more. */
+  /** Takes a piece, whose memory is the caller's again when this resolves. */
   update(piece: Uint8Array): Promise<void> | undefined;
   /** @returns hashes in lower-case hex, in the order of the types */
   digest(): Promise<readonly string[]>;

@@ -46,6 +46,26 @@ test('many writers at once, more than use large blocks, do not get at the bytes 
   expect(all.map(({ sent, got }) => got.equals(sent))).toEqual(all.map(() => true));
 });
 
+test("the memory of a piece is the giver's again when it was taken", async () => {
+  const path = join(folder, 'f');
+  const file = await open(path, 'wx');
+  const writer = new FileWriter(file);
+  const memory = Buffer.alloc(512 * 1024);
+  const sent: Buffer[] = [];
+  // small ones that are put together, and large ones in between
+  for (const length of [10, 65_536, 300_000, 5000, 131_072, 131_071, 512 * 1024, 1]) {
+    const piece = memory.subarray(0, length);
+    randomBytes(length).copy(piece);
+    sent.push(Buffer.from(piece));
+    await writer.write(piece);
+    memory.fill(0);
+  }
+  await writer.flush();
+  await writer.release();
+  await file.close();
+  expect((await readFile(path)).equals(Buffer.concat(sent))).toBe(true);
+});
+
 test('a write that takes only half of its bytes is gone on with', async () => {
   const restore = await injectFaults(({ name }) => (name === 'write' ? 'short' : undefined));
   const { sent, got } = await written('f', 40, 65_536).finally(restore);

@@ -31,6 +31,29 @@ describe('the hashes are those that Node takes at once', () => {
   });
 });
 
+test("the memory of a piece is the giver's again when it was taken", async () => {
+  const memory = Buffer.alloc(MiB);
+  const sent: Buffer[] = [];
+  const hashes = new ThreadHashes(['sha256']);
+  for (const length of [10, 65_535, 65_536, 65_537, MiB, 1, 300_000]) {
+    const piece = memory.subarray(0, length);
+    randomBytes(length).copy(piece);
+    sent.push(Buffer.from(piece));
+    await hashes.update(piece);
+    memory.fill(0);
+  }
+  expect(await hashes.digest()).toEqual(expected(Buffer.concat(sent), ['sha256']));
+});
+
+test('a stream that is given up while it waits for room takes none of it', async () => {
+  const busy = Array.from({ length: 8 }, () => new ThreadHashes(['sha512']));
+  const under = busy.map((hashes) => hashes.update(Buffer.alloc(16 * MiB)));
+  busy.forEach((hashes) => hashes.discard());
+  await Promise.all(under);
+  const bytes = randomBytes(8 * MiB);
+  expect(await hashed(bytes, MiB, ['sha256'])).toEqual(expected(bytes, ['sha256']));
+});
+
 test('streams that are given up keep nothing from the others', async () => {
   for (let turn = 0; turn < 40; turn += 1) {
     const given = new ThreadHashes(['sha256']);

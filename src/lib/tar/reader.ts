@@ -14,8 +14,9 @@ export interface TarMember {
   /** ms since 1970, may be negative or have fractions */
   readonly mtimeMs: number;
   /**
-   * The bytes, in the chunks in which they came (parts of them are handed out, not copied). Read it before the next
-   * member is asked for; what is not read is skipped then.
+   * The bytes, in the chunks in which they came (parts of them are handed out, not copied): whoever wants to keep some
+   * copies them before the next chunk is asked for. Read it before the next member is asked for; what is not read is
+   * skipped then.
    */
   readonly body: AsyncIterable<Uint8Array>;
 }

@@ -63,7 +63,7 @@ export interface StorageBackend {
   /**
    * Stores the bytes of `body` as file `id`, whole or not at all: after a failure, a crash or a power cut the old file
    * is there, or none. When it resolves, bytes, name and times are on stable storage. Leaves no litter when it throws.
-   * Pieces of `body` must not be changed after they were handed over.
+   * The memory of a piece of `body` is the giver's again when the next one is asked for.
    */
   put(id: ArchiveId, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<FileStatus>;
   /** Opens a file for reading. Close it. A file that is on tape is `not-ready`. */
@@ -125,7 +125,7 @@ export interface Sweeping {
 export interface Draft {
   /** name of the draft, unique in its group; to be kept by the caller to find it again */
   readonly name: string;
-  /** Appends. The chunk must not be changed afterwards. Resolves when there is room for more. */
+  /** Appends. The chunk's memory is the caller's again when this resolves. */
   write(chunk: Uint8Array): Promise<void>;
   /**
    * Makes what was written durable (mode, mtime, fsync); that the draft is found after a power cut takes
