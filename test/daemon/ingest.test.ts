@@ -136,6 +136,8 @@ describe('the wire', () => {
     const update = watched.store.update.bind(watched.store);
     watched.store.update = async (id, run, changes) => {
       await update(id, run, changes);
+      // what else is written of a job may meet a percent that was written because a step took its time
+      if (changes.taskPercent === undefined) return;
       const { task, task_percent: percent } = await watched.state(id);
       const line = `${task} ${Number(percent)}`;
       if (seen.at(-1) !== line) seen.push(line);
