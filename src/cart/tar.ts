@@ -1,13 +1,12 @@
-import { join } from 'node:path';
 import { PacificaError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
-import type { RandomReader } from '../lib/random-reader.js';
 import type { TarEntry } from '../lib/tar/header.js';
 import type { TarSource } from '../lib/tar/layout.js';
 import type { Cart, CartFile, CartTables } from '../storage/database/carts.js';
 
 /** files a batch: together in memory, one query */
 const BATCH = 500;
+const NO_LINK = { follow: false };
 
 /** An entry of a cart's tar; a file's has its path below the data folder. */
 export type CartTarEntry = TarEntry & { readonly source: string };
@@ -52,8 +51,12 @@ export class CartTar implements TarSource<CartTarEntry> {
     return entries;
   }
 
-  async open({ source }: CartTarEntry): Promise<RandomReader> {
-    return FileReader.open(join(this.#folder, source), { follow: false });
+  openAtOnce({ source }: CartTarEntry): FileReader | undefined {
+    return FileReader.openAtOnce(`${this.#folder}/${source}`, NO_LINK);
+  }
+
+  open({ source }: CartTarEntry): Promise<FileReader> {
+    return FileReader.openPatiently(`${this.#folder}/${source}`, NO_LINK);
   }
 
   #directory(path: string): CartTarEntry {

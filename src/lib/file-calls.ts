@@ -16,8 +16,6 @@ import {
   open,
   openSync,
   type OpenMode,
-  read,
-  readSync,
   rename,
   renameSync,
   stat,
@@ -49,16 +47,18 @@ let slowUntil = -Infinity;
 
 type Callback<T> = (error: Error | null, value: T) => void;
 
-function call<T>(atOnce: () => T, later: (done: Callback<T>) => void): Promise<T> {
+function call<T>(now: () => T, later: (done: Callback<T>) => void): Promise<T> {
+  if (performance.now() < slowUntil) return inThreadPool(later);
+  return new Promise((resolve) => resolve(timed(now)));
+}
+
+function timed<T>(calls: () => T): T {
   const started = performance.now();
-  if (started < slowUntil) return inThreadPool(later);
-  return new Promise((resolve) => {
-    try {
-      resolve(atOnce());
-    } finally {
-      note(performance.now(), started);
-    }
-  });
+  try {
+    return calls();
+  } finally {
+    note(performance.now(), started);
+  }
 }
 
 function note(now: number, started: number): void {
@@ -75,6 +75,14 @@ function inThreadPool<T>(later: (done: Callback<T>) => void): Promise<T> {
       else reject(error);
     });
   });
+}
+
+/**
+ * Makes calls of Node's in the calling thread, where a promise for each would cost as much as the call does.
+ * @returns undefined when the file system lets calls wait: none was made, they are for the functions below
+ */
+export function atOnce<T>(calls: () => T): T | undefined {
+  return performance.now() < slowUntil ? undefined : timed(calls);
 }
 
 /** Callbacks of calls that give nothing. */
@@ -107,20 +115,6 @@ export function statPath(path: string): Promise<BigIntStats> {
   return call(
     () => statSync(path, { bigint: true }),
     (done) => stat(path, { bigint: true }, done),
-  );
-}
-
-/** For up to 256 KiB. @returns bytes read */
-export function readSome(
-  fd: number,
-  buffer: Uint8Array,
-  offset: number,
-  length: number,
-  position: number,
-): Promise<number> {
-  return call(
-    () => readSync(fd, buffer, offset, length, position),
-    (done) => read(fd, buffer, offset, length, position, done),
   );
 }
 

@@ -1,8 +1,8 @@
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, read } from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, read, readSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { PacificaError, systemCode, wrapSystemError } from './errors.js';
-import { closeFile, openFile, readSome, statFile } from './file-calls.js';
-import type { RandomReader } from './random-reader.js';
+import { atOnce, closeFile, openFile, statFile } from './file-calls.js';
+import type { PromptReader } from './random-reader.js';
 
 const readAsync = promisify(read);
 
@@ -13,8 +13,15 @@ const BLOCK = 512n;
 /** files up to this many bytes are closed at once */
 const SMALL_FILE = 1024 * 1024;
 
+const DONE = Promise.resolve();
+
+export interface OpenOptions {
+  /** false: a symbolic link is no regular file. Default: true */
+  readonly follow?: boolean;
+}
+
 /** A regular file on this machine, open for reading. */
-export class FileReader implements RandomReader {
+export class FileReader implements PromptReader {
   readonly size: number;
   /** last modification, ms since 1970 */
   readonly mtimeMs: number;
@@ -40,11 +47,8 @@ export class FileReader implements RandomReader {
     this.mtimeMs = Number(stats.mtimeNs) / 1e6;
   }
 
-  /**
-   * @param options.follow false: a symbolic link is no regular file
-   * @throws PacificaError `not-found`, `invalid` for what is no regular file; its cause is the system's error
-   */
-  static open(path: string, { follow = true }: { follow?: boolean } = {}): FileReader {
+  /** @throws PacificaError `not-found`, `invalid` for what is no regular file; its cause is the system's error */
+  static open(path: string, { follow = true }: OpenOptions = {}): FileReader {
     let fd: number | undefined;
     try {
       fd = openSync(path, flags(follow));
@@ -55,34 +59,55 @@ export class FileReader implements RandomReader {
     }
   }
 
+  /** {@link open}, unless the file system lets calls wait. @returns undefined then: {@link openPatiently} waits */
+  static openAtOnce(path: string, options: OpenOptions = {}): FileReader | undefined {
+    return atOnce(() => FileReader.open(path, options));
+  }
+
   /** {@link open} for files on slow disks too: waits for them without holding up others. */
-  static async openPatiently(path: string): Promise<FileReader> {
+  static async openPatiently(path: string, { follow = true }: OpenOptions = {}): Promise<FileReader> {
     let fd: number | undefined;
     try {
-      fd = await openFile(path, flags(true));
+      fd = await openFile(path, flags(follow));
       return new FileReader(path, fd, regular(path, await statFile(fd)));
     } catch (error) {
       if (fd !== undefined) await closeFile(fd);
-      throw openError(path, true, error);
+      throw openError(path, follow, error);
+    }
+  }
+
+  readAtOnce(buffer: Uint8Array, position: number): number | undefined {
+    const length = this.#lengthOf(buffer, position);
+    if (length > SMALL_READ || !this.#isOnDisk || this.#closed !== undefined) return undefined;
+    try {
+      const got = atOnce(() => readSync(this.#fd, buffer, 0, length, position));
+      return got === length ? got : undefined;
+    } catch {
+      // read() meets the same again
+      return undefined;
     }
   }
 
   async read(buffer: Uint8Array, position: number): Promise<number> {
     if (this.#closed !== undefined) throw new PacificaError('internal', `${this.#path} is closed`);
-    const length = Math.min(buffer.length, Math.max(0, this.size - position));
+    const got = this.readAtOnce(buffer, position);
+    if (got !== undefined) return got;
+    const length = this.#lengthOf(buffer, position);
     let filled = 0;
     this.#reads += 1;
     try {
       while (filled < length) {
-        const got = await this.#some(buffer, filled, length - filled, position + filled);
-        if (got === 0) {
+        const { bytesRead } = await readAsync(this.#fd, buffer, filled, length - filled, position + filled);
+        if (bytesRead === 0) {
           throw new PacificaError(
             'integrity',
             `${this.#path} ends at ${position + filled} of ${this.size} bytes: it was cut while it was read`,
           );
         }
-        filled += got;
+        filled += bytesRead;
       }
+    } catch (error) {
+      throw wrapSystemError(error, `can not read ${this.#path}`);
     } finally {
       this.#reads -= 1;
       if (this.#reads === 0) this.#lastRead();
@@ -90,13 +115,19 @@ export class FileReader implements RandomReader {
     return filled;
   }
 
-  async #some(buffer: Uint8Array, offset: number, length: number, position: number): Promise<number> {
-    try {
-      if (length <= SMALL_READ && this.#isOnDisk) return await readSome(this.#fd, buffer, offset, length, position);
-      return (await readAsync(this.#fd, buffer, offset, length, position)).bytesRead;
-    } catch (error) {
-      throw wrapSystemError(error, `can not read ${this.#path}`);
-    }
+  /** @returns bytes that there are for the buffer */
+  #lengthOf(buffer: Uint8Array, position: number): number {
+    return Math.min(buffer.length, Math.max(0, this.size - position));
+  }
+
+  closeAtOnce(): boolean {
+    if (this.#closed !== undefined || this.#reads > 0 || this.size > SMALL_FILE) return false;
+    const closed = atOnce(() => {
+      this.#closed = DONE;
+      closeSync(this.#fd);
+      return true;
+    });
+    return closed === true;
   }
 
   /** Waits for reads under way: the number of a descriptor that is closed may be another file's at once. */

@@ -14,6 +14,17 @@ export interface RandomReader {
   close(): Promise<void>;
 }
 
+/** A reader whose bytes are at hand as a rule: small pieces of a file. */
+export interface PromptReader extends RandomReader {
+  /**
+   * As {@link RandomReader.read}, in the calling thread.
+   * @returns undefined when the bytes have to be waited for, or can not be had: `read` waits, and tells why
+   */
+  readAtOnce(buffer: Uint8Array, position: number): number | undefined;
+  /** As {@link RandomReader.close}. @returns false when that has to be waited for: nothing was done */
+  closeAtOnce(): boolean;
+}
+
 /** Default size of a read in bytes. Measured: 1 MiB is where larger ones stop being faster. */
 export const READ_SIZE = 1024 * 1024;
 

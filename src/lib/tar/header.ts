@@ -10,6 +10,7 @@ export const TAR_END = Buffer.alloc(2 * BLOCK);
 /** what fits into the eleven octal digits of `size` and `mtime`: 8 GiB - 1, and the year 2242 */
 const MAX_OCTAL = 0o77777777777;
 const NAME_LENGTH = 100;
+const MAX_ASCII = 0x7f;
 
 export interface TarEntry {
   /** relative, with `/`; a directory's gets its trailing slash here when it has none */
@@ -31,8 +32,9 @@ export interface TarEntry {
  */
 export function tarHeader(entry: TarEntry): Buffer {
   const { size, mtime, type, mode } = entry;
+  const name = nameOf(entry);
   const header = block(
-    Buffer.from(nameOf(entry)).subarray(0, NAME_LENGTH),
+    isPlain(name) ? name : Buffer.from(name).subarray(0, NAME_LENGTH).toString('latin1'),
     mode ?? (type === 'file' ? 0o644 : 0o755),
     size > MAX_OCTAL ? 0 : size,
     Math.min(Math.max(mtime, 0), MAX_OCTAL),
@@ -42,7 +44,7 @@ export function tarHeader(entry: TarEntry): Buffer {
   if (records === '') return header;
   const body = Buffer.from(records);
   // the name that Python's tarfile gives it: seen only by programs that do not know pax
-  const pax = block(Buffer.from('././@PaxHeader'), 0o644, body.length, 0, 'x');
+  const pax = block('././@PaxHeader', 0o644, body.length, 0, 'x');
   return Buffer.concat([pax, body, Buffer.alloc(tarPadding(body.length)), header]);
 }
 
@@ -69,12 +71,19 @@ function nameOf({ path, type }: TarEntry): string {
   return type === 'directory' && !path.endsWith('/') ? `${path}/` : path;
 }
 
+/** @returns whether the ustar header can hold the name: ASCII, not too long */
+function isPlain(name: string): boolean {
+  if (name.length > NAME_LENGTH) return false;
+  for (let index = 0; index < name.length; index += 1) if (name.charCodeAt(index) > MAX_ASCII) return false;
+  return true;
+}
+
 /** What the ustar header can not hold; empty when it holds everything. */
 function paxRecords(entry: TarEntry): string {
   const { size, mtime } = entry;
   const name = nameOf(entry);
   let records = '';
-  if (name.length > NAME_LENGTH || Buffer.byteLength(name) !== name.length) records += paxRecord('path', name);
+  if (!isPlain(name)) records += paxRecord('path', name);
   if (size > MAX_OCTAL) records += paxRecord('size', String(size));
   if (mtime < 0 || mtime > MAX_OCTAL) records += paxRecord('mtime', String(mtime));
   return records;
@@ -88,26 +97,41 @@ function paxRecord(keyword: string, value: string): string {
   return `${length} ${keyword}=${value}\n`;
 }
 
-function block(name: Buffer, mode: number, size: number, mtime: number, flag: string): Buffer {
+/** What is the same in every header. Its checksum is taken with eight spaces in its own place. */
+const TEMPLATE = template();
+const TEMPLATE_SUM = TEMPLATE.reduce((sum, byte) => sum + byte, 0);
+const ZERO = 0x30;
+
+function template(): Buffer {
   const buffer = Buffer.alloc(BLOCK);
-  name.copy(buffer);
-  octal(buffer, 100, 7, mode);
-  octal(buffer, 108, 7, 0);
-  octal(buffer, 116, 7, 0);
-  octal(buffer, 124, 11, size);
-  octal(buffer, 136, 11, mtime);
-  buffer.write(flag, 156, 'latin1');
-  buffer.write('ustar\x0000', 257, 'latin1');
-  octal(buffer, 329, 7, 0);
-  octal(buffer, 337, 7, 0);
-  // the checksum is taken with eight spaces in its own place
+  for (const offset of [108, 116, 329, 337]) buffer.fill('0', offset, offset + 7);
   buffer.fill(' ', 148, 156);
-  let sum = 0;
-  for (const byte of buffer) sum += byte;
-  buffer.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  buffer.write('ustar\x0000', 257, 'latin1');
   return buffer;
 }
 
-function octal(buffer: Buffer, offset: number, digits: number, value: number): void {
-  buffer.write(value.toString(8).padStart(digits, '0'), offset, 'latin1');
+/** @param name a character for each byte */
+function block(name: string, mode: number, size: number, mtime: number, flag: string): Buffer {
+  const buffer = Buffer.allocUnsafe(BLOCK);
+  TEMPLATE.copy(buffer);
+  let sum = TEMPLATE_SUM;
+  for (let index = 0; index < name.length; index += 1) sum += buffer[index] = name.charCodeAt(index);
+  sum += octal(buffer, 100, 7, mode);
+  sum += octal(buffer, 124, 11, size);
+  sum += octal(buffer, 136, 11, mtime);
+  sum += buffer[156] = flag.charCodeAt(0);
+  octal(buffer, 148, 6, sum);
+  buffer[154] = 0;
+  return buffer;
+}
+
+/** @returns sum of the bytes that it puts there */
+function octal(buffer: Buffer, offset: number, digits: number, value: number): number {
+  let sum = 0;
+  let rest = value;
+  for (let index = offset + digits - 1; index >= offset; index -= 1) {
+    sum += buffer[index] = ZERO + (rest % 8);
+    rest = Math.floor(rest / 8);
+  }
+  return sum;
 }

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PacificaError } from '../errors.js';
 import { Slots } from '../slots.js';
-import type { RandomReader } from '../random-reader.js';
+import type { PromptReader, RandomReader } from '../random-reader.js';
 import { type TarEntry, tarEndLength, tarHeader, tarHeaderLength, tarPadding } from './header.js';
 
 /** ms of synchronous work after which others get their turn */
@@ -18,6 +18,8 @@ export interface TarSource<E extends TarEntry = TarEntry> {
   readonly batches: number;
   /** Opens the bytes of a file entry. At most one is open at a time for each reader. */
   open(entry: E): Promise<RandomReader>;
+  /** As `open`, in the calling thread. @returns undefined when that has to be waited for */
+  openAtOnce?(entry: E): PromptReader | undefined;
 }
 
 /**
@@ -65,6 +67,13 @@ interface Batch<E> {
   readonly entries: readonly E[];
   /** where each entry begins, and where the last one ends */
   readonly starts: Float64Array;
+  /** bytes of each entry's header */
+  readonly headers: Float64Array;
+}
+
+interface OpenFile<E> {
+  readonly entry: E;
+  readonly reader: RandomReader & Partial<PromptReader>;
 }
 
 class TarReader<E extends TarEntry> implements RandomReader {
@@ -73,8 +82,8 @@ class TarReader<E extends TarEntry> implements RandomReader {
   readonly #starts: Float64Array;
   /** reads come one after the other as a rule; two at once would close each other's file */
   readonly #turns = new Slots(1);
-  #batch: (Batch<E> & { index: number }) | undefined;
-  #file: { entry: E; reader: RandomReader } | undefined;
+  #batch: Batch<E> | undefined;
+  #file: OpenFile<E> | undefined;
   #sliceEnd = 0;
 
   constructor(size: number, source: TarSource<E>, starts: Float64Array) {
@@ -102,41 +111,57 @@ class TarReader<E extends TarEntry> implements RandomReader {
         want.fill(0, filled);
         break;
       }
-      const batch = await this.#batchAt(at);
+      const batch = this.#loadedAt(at) ?? (await this.#batchAt(at));
       const index = lastNotAfter(batch.starts, at);
       const entry = batch.entries[index];
       if (entry === undefined) throw new PacificaError('internal', `the tar has no entry at byte ${at}`);
-      filled += await this.#fillFrom(entry, want.subarray(filled), at - (batch.starts[index] ?? 0));
-      await this.#letOthers();
+      const offset = at - (batch.starts[index] ?? 0);
+      const header = batch.headers[index] ?? 0;
+      if (offset < header) {
+        const part = tarHeader(entry).subarray(offset, offset + want.length - filled);
+        want.set(part, filled);
+        filled += part.length;
+      } else if (offset < header + entry.size) {
+        const from = offset - header;
+        const part = want.subarray(filled, filled + entry.size - from);
+        // awaiting what is there already costs as much as reading a small file
+        if (!this.#readAtOnce(entry, part, from)) await this.#read(entry, part, from);
+        // the usual case is one read a small file: not to be kept open while the next read is far away
+        if (from + part.length === entry.size && !this.#closeAtOnce()) await this.#closeFile();
+        filled += part.length;
+      } else {
+        const padding = Math.min((batch.starts[index + 1] ?? 0) - at, want.length - filled);
+        want.fill(0, filled, filled + padding);
+        filled += padding;
+      }
+      if (performance.now() >= this.#sliceEnd) await this.#letOthers();
     }
     return want.length;
   }
 
-  /** Fills `buffer` with the entry's bytes from `offset` on, up to the entry's end. */
-  async #fillFrom(entry: E, buffer: Uint8Array, offset: number): Promise<number> {
-    const header = tarHeaderLength(entry);
-    const dataEnd = header + entry.size;
-    const length = Math.min(buffer.length, dataEnd + tarPadding(entry.size) - offset);
-    let filled = 0;
-    if (offset < header) {
-      const part = tarHeader(entry).subarray(offset, offset + length);
-      buffer.set(part);
-      filled = part.length;
+  /** @returns false when the bytes have to be waited for, or can not be had: {@link #read} waits, and tells why */
+  #readAtOnce(entry: E, part: Uint8Array, from: number): boolean {
+    if (this.#file?.entry !== entry) {
+      if (!this.#closeAtOnce()) return false;
+      const reader = this.#source.openAtOnce?.(entry);
+      if (reader === undefined) return false;
+      this.#file = { entry, reader };
+      checkSize(entry, reader);
     }
-    if (filled < length && offset + filled < dataEnd) {
-      const from = offset + filled - header;
-      const part = buffer.subarray(filled, Math.min(length, filled + entry.size - from));
-      const reader = await this.#open(entry);
-      const got = await reader.read(part, from);
-      if (got !== part.length) {
-        throw new PacificaError('integrity', `${entry.path} ends at ${from + got} of ${entry.size} bytes`);
-      }
-      filled += got;
-      // the usual case is one read a small file: not to be kept open while the next read is far away
-      if (from + got === entry.size) await this.#closeFile();
-    }
-    buffer.fill(0, filled, length);
-    return length;
+    return this.#file.reader.readAtOnce?.(part, from) === part.length;
+  }
+
+  #closeAtOnce(): boolean {
+    if (this.#file !== undefined && this.#file.reader.closeAtOnce?.() !== true) return false;
+    this.#file = undefined;
+    return true;
+  }
+
+  async #read(entry: E, part: Uint8Array, from: number): Promise<void> {
+    const reader = await this.#open(entry);
+    const got = await reader.read(part, from);
+    if (got === part.length) return;
+    throw new PacificaError('integrity', `${entry.path} ends at ${from + got} of ${entry.size} bytes`);
   }
 
   async #open(entry: E): Promise<RandomReader> {
@@ -144,9 +169,7 @@ class TarReader<E extends TarEntry> implements RandomReader {
     await this.#closeFile();
     const reader = await this.#source.open(entry);
     this.#file = { entry, reader };
-    if (reader.size !== entry.size) {
-      throw new PacificaError('integrity', `${entry.path} has ${reader.size} bytes, expected are ${entry.size}`);
-    }
+    checkSize(entry, reader);
     return reader;
   }
 
@@ -156,29 +179,41 @@ class TarReader<E extends TarEntry> implements RandomReader {
     await file?.reader.close();
   }
 
+  #loadedAt(position: number): Batch<E> | undefined {
+    const starts = this.#batch?.starts;
+    if (starts === undefined || position < (starts[0] ?? 0) || position >= (starts.at(-1) ?? 0)) return undefined;
+    return this.#batch;
+  }
+
   async #batchAt(position: number): Promise<Batch<E>> {
     const index = lastNotAfter(this.#starts, position);
-    if (this.#batch?.index === index) return this.#batch;
     const entries = await this.#source.batch(index);
     const starts = new Float64Array(entries.length + 1);
-    let start = this.#starts[index] ?? 0;
+    const headers = new Float64Array(entries.length);
+    let end = this.#starts[index] ?? 0;
     entries.forEach((entry, number) => {
-      starts[number] = start;
-      start += lengthOf(entry);
+      starts[number] = end;
+      headers[number] = tarHeaderLength(entry);
+      end += lengthOf(entry);
     });
-    starts[entries.length] = start;
-    if (start !== this.#starts[index + 1]) {
+    starts[entries.length] = end;
+    if (end !== this.#starts[index + 1]) {
       throw new PacificaError('integrity', `the entries of the tar changed while it was read (batch ${index})`);
     }
-    this.#batch = { index, entries, starts };
+    this.#batch = { entries, starts, headers };
     return this.#batch;
   }
 
   async #letOthers(): Promise<void> {
-    if (performance.now() < this.#sliceEnd) return;
     await nextTurn();
     this.#sliceEnd = performance.now() + TIME_SLICE;
   }
+}
+
+/** A file that changed since the layout was made would shift all that comes after it. */
+function checkSize(entry: TarEntry, { size }: RandomReader): void {
+  if (size === entry.size) return;
+  throw new PacificaError('integrity', `${entry.path} has ${size} bytes, expected are ${entry.size}`);
 }
 
 /** @returns index of the last of ascending numbers that is at most `value` */

@@ -128,20 +128,23 @@ export function toCart(row: CartRow): Cart {
   };
 }
 
-export function toFile(row: FileRow): CartFile {
-  const { archiveId, path, hashtype, hashsum, status, message } = row;
-  return {
-    position: Number(row.position),
-    archiveId,
-    path,
-    newFolders: Number(row.newFolders),
-    hashtype,
-    hashsum,
-    status,
-    message,
-    size: maybe(row.size),
-    mtime: maybe(row.mtime),
-  };
+/** A file's columns: position, archive id, path, new folders, hash type and sum, status, message, size, mtime. */
+export type FileValues = [
+  number,
+  string,
+  string,
+  number,
+  string,
+  string,
+  CartFileStatus,
+  string,
+  number | null,
+  number | null,
+];
+
+export function toFile(values: FileValues): CartFile {
+  const [position, archiveId, path, newFolders, hashtype, hashsum, status, message, size, mtime] = values;
+  return { position, archiveId, path, newFolders, hashtype, hashsum, status, message, size, mtime };
 }
 
 function maybe(value: number | string | null): number | null {

@@ -15,6 +15,7 @@ import {
   defineLeases,
   type FileModel,
   type FileRow,
+  type FileValues,
   type LeaseModel,
   type NewCartFile,
   type ReadyCart,
@@ -46,8 +47,8 @@ const BATCH = 500;
 const CART_COLUMNS = `id, uid, status, message, bundle, bundle_asked AS "bundleAsked", created, updated, ready, used,
   downloaded, deleted, run_id AS "runId", failures, files_total AS "filesTotal", files_ready AS "filesReady",
   bytes_total AS "bytesTotal", bytes_ready AS "bytesReady", reserved, occupied`;
-const FILE_COLUMNS = `position, archive_id AS "archiveId", path, new_folders AS "newFolders", hashtype, hashsum, status,
-  message, size, mtime`;
+/** in the order of {@link FileValues} */
+const FILE_COLUMNS = 'position, archive_id, path, new_folders, hashtype, hashsum, status, message, size, mtime';
 
 /**
  * Carts, their files, and the leases of downloads: tables `pacifica_cart`, `pacifica_cart_file`, `pacifica_cart_lease`.
@@ -386,13 +387,19 @@ export class CartTables {
     return this.#files.count({ where: { cartId: id, status } });
   }
 
+  /** As one JSON text: a row costs a tenth of what it costs as an object of the driver's (measured). */
   async #filesWhere(condition: string, bind: Record<string, unknown>): Promise<CartFile[]> {
-    const rows = await this.#select<FileRow>(
-      `SELECT ${FILE_COLUMNS} FROM pacifica_cart_file
-       WHERE cart_id = $id AND position >= $from AND ${condition} ORDER BY position LIMIT $count`,
+    const files =
+      this.#database.dialect === 'postgres'
+        ? `CAST(json_agg(json_build_array(${FILE_COLUMNS}) ORDER BY position) AS TEXT)`
+        : `json_group_array(json_array(${FILE_COLUMNS}) ORDER BY position)`;
+    const [row] = await this.#select<{ files: string | null }>(
+      `SELECT ${files} AS files FROM
+         (SELECT * FROM pacifica_cart_file
+          WHERE cart_id = $id AND position >= $from AND ${condition} ORDER BY position LIMIT $count) AS file`,
       bind,
     );
-    return rows.map(toFile);
+    return (JSON.parse(row?.files ?? '[]') as FileValues[]).map(toFile);
   }
 
   /** Deletes the uid's carts: nobody sees them any more, no run may go on. @returns their ids, none when there are none */
