@@ -1,8 +1,9 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { createReadStream, mkdirSync, writeFileSync } from 'node:fs';
+import { createReadStream, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
+import type { StateRecord } from '../../src/ingest/state.js';
 import { hashReader } from '../../src/lib/digest.js';
 import { fileEntry, type IngestSite, startIngest, TRANSACTION } from '../support/ingest.js';
 
@@ -74,3 +75,28 @@ for (const [name, [program = '', ...words]] of PROGRAMS) {
     expect(sums).toEqual(new Map(expected));
   });
 }
+
+it.skipIf(spawnSync('bsdtar', ['--version']).error !== undefined)(
+  'a file with holes, which bsdtar stores without them: refused with a remedy that works',
+  async () => {
+    const folder = join(site.folder, 'holes');
+    mkdirSync(join(folder, 'data'), { recursive: true });
+    const file = join(folder, 'data/hölzern');
+    writeFileSync(file, 'begins');
+    truncateSync(file, 4_000_000);
+    const content = Buffer.alloc(4_000_000);
+    content.write('begins');
+    writeFileSync(join(folder, 'metadata.txt'), JSON.stringify([...TRANSACTION, fileEntry('hölzern', content)]));
+    const send = async (...flags: string[]): Promise<StateRecord> => {
+      const tar = join(site.folder, 'holes.tar');
+      execFileSync('bsdtar', ['c', ...flags, '-f', tar, 'data', 'metadata.txt'], { cwd: folder });
+      const { record } = await site.service.receive(createReadStream(tar), { user: 'root' });
+      await site.run(record.job_id);
+      return site.state(record.job_id);
+    };
+    const refused = await send();
+    expect(refused).toMatchObject({ state: 'FAILED', task: 'open tar' });
+    expect(refused.exception).toMatch(/^member "data\/hölzern" is stored sparse \(.*bsdtar.*--no-read-sparse/);
+    expect(await send('--no-read-sparse')).toMatchObject({ state: 'OK', complete: true, exception: '' });
+  },
+);

@@ -36,6 +36,9 @@ const TYPES: Readonly<Record<string, TarMemberType>> = {
   '7': 'file',
 };
 
+/** Keywords of pax records that are names of members. */
+const NAMES: ReadonlySet<string> = new Set(['path', 'GNU.sparse.name']);
+
 /** First bytes of compressed files that are taken for tars. */
 const COMPRESSED: readonly (readonly [string, Buffer])[] = [
   ['gzip', Buffer.from([0x1f, 0x8b])],
@@ -201,8 +204,9 @@ function describe(
   const path = records.get('path') ?? longName ?? headerPath(block, at);
   if (path === '') throw damaged(at, 'a member without a name');
   if (flag === 'S' || [...records.keys()].some((key) => key.startsWith('GNU.sparse.'))) {
-    throw new PacificaError('invalid', `member ${JSON.stringify(path)} is stored sparse`, {
-      hint: 'make the bundle without --sparse',
+    const name = records.get('GNU.sparse.name') ?? path;
+    throw new PacificaError('invalid', `member ${JSON.stringify(name)} is stored sparse`, {
+      hint: 'make the bundle without --sparse; bsdtar stores files so of itself, unless it is told --no-read-sparse',
     });
   }
   const known = TYPES[flag];
@@ -244,7 +248,7 @@ function paxRecords(data: Buffer, at: number): Map<string, string> {
     // an empty value takes back what a global header said
     if (value.length === 0) records.delete(keyword);
     // others hold whatever their program likes (extended attributes are bytes)
-    else records.set(keyword, keyword === 'path' ? text(value, at) : value.toString('latin1'));
+    else records.set(keyword, NAMES.has(keyword) ? text(value, at) : value.toString('latin1'));
     position = end;
   }
   return records;
