@@ -58,6 +58,8 @@ export class Body implements AsyncIterable<Uint8Array> {
       if (await Promise.race([late, read])) break;
     }
     stop.abort();
+    // not waited for: a read that is under way ends with the connection
+    this.#source.return?.().catch(() => undefined);
   }
 
   async #next(): Promise<IteratorResult<Uint8Array>> {

@@ -32,9 +32,11 @@ export function draftsSuite(
     return bytes.toString();
   }
 
-  test('a draft takes many pieces', async () => {
+  test("a draft takes many pieces, whose memory is the giver's again", async () => {
     const draft = await drafts().create('job-1', '0');
-    for (let turn = 0; turn < 60; turn += 1) await draft.write(Buffer.alloc(50_000, turn + 1));
+    const memory = Buffer.alloc(50_000);
+    for (let turn = 0; turn < 60; turn += 1) await draft.write(memory.fill(turn + 1));
+    memory.fill(0);
     await draft.finish(MTIME);
     const reader = await drafts().open('job-1', '0');
     const bytes = await collect(readChunks(reader));

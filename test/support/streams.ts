@@ -6,6 +6,15 @@ export async function* piecesOf(bytes: Uint8Array, size = 64 * 1024): AsyncGener
   return Promise.resolve();
 }
 
+/** As {@link piecesOf}, each in memory that is not the taker's any more when the next one is asked for. */
+export async function* lentPiecesOf(bytes: Uint8Array, size?: number): AsyncGenerator<Uint8Array> {
+  for await (const piece of piecesOf(bytes, size)) {
+    const lent = Uint8Array.from(piece);
+    yield lent;
+    lent.fill(0);
+  }
+}
+
 /** Reads a stream to its end. */
 export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
