@@ -10,12 +10,14 @@ import { PacificaError } from '../../src/lib/errors.js';
 import { type BundleFile, makeBundle } from '../support/bundle.js';
 import { curl } from '../support/curl.js';
 import { bundle, fileEntry, incomingFile, type IngestSite, startIngest, TRANSACTION } from '../support/ingest.js';
+import { overriding } from '../support/overriding.js';
 import { collect } from '../support/streams.js';
 import { until } from '../support/until.js';
 
 let site: IngestSite;
-/** users that policy was asked about */
+/** users that policy was asked about, and users that metadata was told */
 const users: string[] = [];
+const tellers: string[] = [];
 
 beforeAll(async () => {
   site = await startIngest({
@@ -30,6 +32,12 @@ beforeAll(async () => {
             await catalog.policy.check(metadata, user);
           },
         },
+        metadata: overriding(catalog.metadata, {
+          async ingest(metadata, user) {
+            tellers.push(user);
+            await catalog.metadata.ingest(metadata, user);
+          },
+        }),
       },
     }),
   });
@@ -121,13 +129,19 @@ describe('the wire', () => {
     expect((await site.archive.status(parseArchiveId(file?._id ?? 0))).mtimeMs).toBe(86_400_000);
   });
 
-  it('hands the user of the header on, root when there is none', async () => {
+  it('hands the user of the header on, root when there is none: of an upload and of a move', async () => {
     users.length = 0;
+    tellers.length = 0;
     for (const args of [[], ['-H', 'X-Http-Authed-User: 10']]) {
       const { record } = await upload(bundle({ 'f.txt': 'f' }), ...args);
       await site.end(record.job_id);
+      const entry = await incomingFile(site, `moved by ${args.length}`, 'm');
+      const body = Buffer.from(JSON.stringify([...TRANSACTION, entry]));
+      const answer = await curl([...args, '--data-binary', '@-', `${site.url}/move`], body);
+      await site.end((answer.json() as StateRecord).job_id);
     }
-    expect(users).toEqual(['root', '10']);
+    expect(users).toEqual(['root', 'root', '10', '10']);
+    expect(tellers).toEqual(users);
   });
 
   it('goes through the tasks in their order', async () => {

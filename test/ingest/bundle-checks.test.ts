@@ -258,6 +258,18 @@ describe('forms that old uploaders send', () => {
       expect(opened).toHaveLength(count);
     }
   });
+
+  it('metadata that comes last: the hash by setting is taken', async () => {
+    const { drafts } = site.archive;
+    const unread = overriding(drafts, { open: () => Promise.reject(new Error('it was read once more')) });
+    const service = site.another({
+      archive: overriding<Archive>(site.archive, { drafts: unread }),
+      settings: { ...INGEST_SETTINGS, defaultHash: 'sha512' },
+    });
+    const { record } = await service.receive(piecesOf(bundle({ a: 'a' }, { hashtype: 'sha512' })), { user: 'root' });
+    await site.run(record.job_id, service);
+    expect(await site.state(record.job_id)).toMatchObject({ state: 'OK', exception: '' });
+  });
 });
 
 it('a bundle with more members than are taken: refused while it comes in', async () => {
@@ -281,6 +293,12 @@ it('paths longer than the site takes: all of them are told', async () => {
   expect(exception.split('\n').filter((line) => line.includes('path_limit'))).toEqual([
     expect.stringMatching(/^data\/sixteen-bytes.xx: its path has 21 bytes, 20 are taken/),
   ]);
+});
+
+it('a file that is named a second time hundreds of files later', async () => {
+  const files = Object.fromEntries(Array.from({ length: 600 }, (_, index) => [`f${index}`, `${index}`]));
+  const tar = bundle(files, { entries: (all) => [...all, fileEntry('f0', '0')] });
+  expect(await reasonOf(tar)).toEqual(['data/f0: is named by the metadata twice']);
 });
 
 it('many files: rows in batches, ids in one range', async () => {

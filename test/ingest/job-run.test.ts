@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Archive } from '../../src/archive/archive.js';
 import type { Catalog } from '../../src/catalog/catalog.js';
@@ -356,8 +357,13 @@ describe('ids', () => {
       await site.archive.put(parseArchiveId(id), piecesOf(Buffer.from('somebody else')));
     }
     const jobId = await receive();
-    await site.run(jobId);
+    const lines: { msg: string; taken?: number; instead?: number }[] = [];
+    const stream = { write: (line: string) => lines.push(JSON.parse(line) as (typeof lines)[number]) };
+    await site.run(jobId, site.another({ log: pino({ level: 'warn' }, stream) }));
     await expectDone(jobId);
+    const told = lines.filter(({ msg }) => msg === 'the archive has a file of an id that is new');
+    expect(told.map(({ taken }) => taken).sort()).toEqual([start + 1, start + 3]);
+    expect(told.every(({ instead = 0 }) => instead > start + 3)).toBe(true);
     for (const id of [start + 1, start + 3]) {
       const file = await site.archive.open(parseArchiveId(id));
       expect((await collect(file.stream())).toString()).toBe('somebody else');

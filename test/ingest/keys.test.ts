@@ -121,9 +121,17 @@ it('is forgotten after 30 days', async () => {
     await query.bulkUpdate('pacifica_ingest_job', { created }, { id: first });
     await query.bulkUpdate('pacifica_ingest_key', { created }, { job_id: first });
   };
+  const kept = async (): Promise<boolean> => {
+    const [rows] = await site.database.sequelize.query('SELECT job_id FROM pacifica_ingest_key');
+    return (rows as { job_id: number }[]).some(({ job_id: id }) => id === first);
+  };
   await age(29.9);
   expect(jobOf(await upload(key))).toBe(first);
+  await site.purge();
+  expect(await kept()).toBe(true);
   await age(30.1);
+  await site.purge();
+  expect(await kept()).toBe(false);
   expect(jobOf(await upload(key))).not.toBe(first);
 });
 

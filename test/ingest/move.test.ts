@@ -4,11 +4,19 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Archive } from '../../src/archive/archive.js';
 import { RemoteArchive } from '../../src/archive/remote-archive.js';
 import { archiveApp } from '../../src/daemon/archive.js';
+import type { IngestSettings } from '../../src/ingest/parts.js';
 import type { StateRecord } from '../../src/ingest/state.js';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { PacificaError } from '../../src/lib/errors.js';
 import { startApp } from '../support/app.js';
-import { fileEntry, incomingFile, type IngestSite, startIngest, TRANSACTION } from '../support/ingest.js';
+import {
+  fileEntry,
+  incomingFile,
+  INGEST_SETTINGS,
+  type IngestSite,
+  startIngest,
+  TRANSACTION,
+} from '../support/ingest.js';
 import { silent } from '../support/log.js';
 import { overriding } from '../support/overriding.js';
 import { collect, piecesOf } from '../support/streams.js';
@@ -129,6 +137,33 @@ describe('fault 27: everything is checked before the first file is moved', () =>
     const entries = await prepared();
     const state = await move(entries.map((entry) => ({ ...entry, size: 1 })));
     expect(state.exception.split('\n')).toHaveLength(NAMES.length);
+  });
+});
+
+describe('the limits of the site', () => {
+  it.each<[string, Partial<IngestSettings>, { code: string; message: RegExp }]>([
+    ['of files', { memberLimit: 5 }, { code: 'too-large', message: /more than the 5 files/ }],
+    [
+      'of a path, all of them told',
+      { pathLimit: 9 },
+      {
+        code: 'invalid',
+        message: /^data\/sub\/c: its path has 10 bytes, 9 are taken.*\ndata\/sub\/d: its path has 10/,
+      },
+    ],
+    [
+      'of the metadata',
+      { metadataLimit: 1000 },
+      { code: 'too-large', message: /metadata is larger than the .* that are taken/ },
+    ],
+  ])('%s: refused, and there is no job', async (_what, settings, { code, message }) => {
+    const entries = await prepared();
+    const service = site.another({ settings: { ...INGEST_SETTINGS, ...settings } });
+    const error = await submit(entries, service).catch((fault: unknown) => fault);
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message) as string });
+    expect(await site.store.list({ limit: 1 })).toEqual([]);
+    expect(await site.leftovers()).toEqual([]);
+    await expectUntouched(NAMES);
   });
 });
 

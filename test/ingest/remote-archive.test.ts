@@ -9,7 +9,7 @@ import { startApp } from '../support/app.js';
 import { bundle, type IngestSite, startIngest } from '../support/ingest.js';
 import { silent } from '../support/log.js';
 import { collect, piecesOf } from '../support/streams.js';
-import type { TestServer } from '../support/server.js';
+import { startServer, type TestServer } from '../support/server.js';
 import { filesBelow } from '../support/tree.js';
 
 // the archive is another process, reached by HTTP; files wait in a spool of ours until their ids are known
@@ -94,3 +94,27 @@ it('an archive that is down is waited for', async () => {
   expect(await site.state(jobId)).toMatchObject({ state: 'OK', complete: true });
   expect(await site.visible()).toHaveLength(3);
 });
+
+it('files are sent several at a time', async () => {
+  const archive = archiveApp(
+    { service: 'archive', log: silent, debug: false },
+    { archive: site.archive, writeOnce: false },
+  ).callback();
+  const waiting: (() => void)[] = [];
+  const together = await startServer((req, res) => {
+    const answer = (): void => void archive(req, res);
+    if (req.method !== 'PUT') return answer();
+    waiting.push(answer);
+    // nobody is let in before there are four
+    if (waiting.length >= 4) for (const go of waiting.splice(0)) go();
+  });
+  const crowd = new RemoteArchive({ url: together.url, spool: join(site.folder, 'spool'), retryBudgetMs: 100 });
+  const files = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`f${index}`, `file ${index}`]));
+  const sending = site.another({ archive: crowd });
+  const { record } = await sending.receive(piecesOf(bundle(files)), { user: 'root' });
+  await site.run(record.job_id, sending);
+  expect(await site.state(record.job_id)).toMatchObject({ state: 'OK', complete: true });
+  expect(await site.visible()).toHaveLength(8);
+  await crowd.close();
+  await together.close();
+}, 30_000);
