@@ -8,6 +8,7 @@ import type { IngestSettings } from '../../src/ingest/parts.js';
 import type { StateRecord } from '../../src/ingest/state.js';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { PacificaError } from '../../src/lib/errors.js';
+import type { IngestService } from '../../src/ingest/service.js';
 import { startApp } from '../support/app.js';
 import {
   fileEntry,
@@ -19,6 +20,7 @@ import {
 } from '../support/ingest.js';
 import { silent } from '../support/log.js';
 import { overriding } from '../support/overriding.js';
+import type { TestServer } from '../support/server.js';
 import { collect, piecesOf } from '../support/streams.js';
 
 let site: IngestSite;
@@ -337,14 +339,24 @@ it('an id that is taken is left alone', async () => {
 });
 
 describe('with an archive elsewhere', () => {
-  it('trusts its answers; what was moved stays, and another try goes on', async () => {
+  let server: TestServer;
+  let service: IngestService;
+  let remote: RemoteArchive;
+  beforeEach(async () => {
     const app = archiveApp(
       { service: 'archive', log: silent, debug: false },
       { archive: site.archive, writeOnce: false },
     );
-    const server = await startApp(app);
-    const remote = new RemoteArchive({ url: server.url, spool: join(site.folder, 'spool'), retryBudgetMs: 100 });
-    const service = site.another({ archive: remote });
+    server = await startApp(app);
+    remote = new RemoteArchive({ url: server.url, spool: join(site.folder, 'spool'), retryBudgetMs: 100 });
+    service = site.another({ archive: remote });
+  });
+  afterEach(async () => {
+    await remote.close();
+    await server.close();
+  });
+
+  it('trusts its answers; what was moved stays, and another try goes on', async () => {
     const entries = await files(['a', 'b', 'c']);
     await rm(join(site.incoming, 'c'));
     const jobId = await submit(entries, service);
@@ -360,7 +372,17 @@ describe('with an archive elsewhere', () => {
     const found = await site.catalog.metadata.files({ transaction: jobId });
     expect(found.map(({ name }) => name).sort()).toEqual(['a', 'b', 'c']);
     expect(await site.visible()).toHaveLength(3);
-    await remote.close();
-    await server.close();
+  });
+
+  it('does not take another file of the same size, under the id of one that is missing, for that one', async () => {
+    const entries = await files(['a', 'b']);
+    await rm(join(site.incoming, 'b'));
+    const jobId = await submit(entries, service);
+    const { start } = await site.catalog.ids.take('file', 1);
+    await site.archive.put(parseArchiveId(start + 2), piecesOf(Buffer.from('CONTENT OF B')));
+    await site.run(jobId, service);
+    expect((await site.service.job(jobId)).firstFileId).toBe(start + 1);
+    expect(await site.state(jobId)).toMatchObject({ state: 'FAILED', task: 'move files' });
+    expect(await site.catalog.metadata.files({ transaction: jobId })).toEqual([]);
   });
 });
