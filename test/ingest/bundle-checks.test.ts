@@ -188,6 +188,21 @@ describe('forms that old uploaders send', () => {
     }
   });
 
+  it('fault 30: a metadata service gets the hash without "sha1:", in small letters', async () => {
+    const told: unknown[] = [];
+    const metadata = overriding(site.catalog.metadata, {
+      async ingest(document) {
+        for await (const entry of document) if (entry.destinationTable === 'Files') told.push(entry.hashsum);
+      },
+    });
+    const service = site.another({ catalog: { ...site.catalog, metadata } });
+    const hashsum = `SHA1:${sum('f').toUpperCase()}`;
+    const tar = bundle({ f: 'f' }, { entries: (all) => all.map((e) => ('size' in e ? { ...e, hashsum } : e)) });
+    const { record } = await service.receive(piecesOf(tar), { user: 'root' });
+    await site.run(record.job_id, service);
+    expect(told).toEqual([sum('f')]);
+  });
+
   it('extra keys and tables are passed on; folders in the tar are nothing', async () => {
     const tar = bundle(
       { f: 'f' },
