@@ -18,6 +18,7 @@ export interface ArchiveFile {
  * `bad-gateway` from the network.
  */
 export interface Archive {
+  /** As in StorageBackend, but that each piece of `body` is in memory of its own: a connection keeps it until it is sent. */
   put(id: ArchiveId, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<{ size: number }>;
   /** Opens a file; its bytes do not change while it is open. */
   open(id: ArchiveId): Promise<ArchiveFile>;

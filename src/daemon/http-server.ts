@@ -70,6 +70,9 @@ export function closeGently(req: IncomingMessage): void {
   // Node calls it when an answer with "Connection: close" is out
   socket.destroySoon = () => {
     socket.end();
+    // whoever read it and was left behind holds it up no more
+    req.removeAllListeners('data');
+    req.on('pause', () => req.resume());
     req.resume();
     const timer = setTimeout(() => socket.destroy(), LINGER);
     socket.once('close', () => clearTimeout(timer));

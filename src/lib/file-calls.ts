@@ -26,6 +26,7 @@ import {
   write,
   writeSync,
 } from 'node:fs';
+import { memoryTakes } from './dirty-pages.js';
 
 /**
  * Calls of the file system that are answered from memory as a rule: names, modes, times, some KiB. They are made at
@@ -41,6 +42,9 @@ const AT_ONCE = 1;
 const WEIGHT = 1 / 20;
 /** ms for which calls go through the thread pool when they took longer */
 const PAUSE = 1000;
+
+/** most bytes that are written at once: copying them takes a fraction of a millisecond */
+const MUCH = 256 * 1024;
 
 let average = 0;
 let slowUntil = -Infinity;
@@ -124,6 +128,22 @@ export function writeSome(fd: number, bytes: Uint8Array, offset: number): Promis
     () => writeSync(fd, bytes, offset, bytes.length - offset),
     (done) => write(fd, bytes, offset, bytes.length - offset, null, done),
   );
+}
+
+/**
+ * Writes bytes of a large file, at the descriptor's place: at once where that is only a copy to memory, since a disk that
+ * can not follow lets a write wait for as long as it takes.
+ * @returns bytes written, which may be less
+ */
+export function writeMuch(fd: number, bytes: Uint8Array, offset: number): Promise<number> {
+  const length = Math.min(MUCH, bytes.length - offset);
+  const later = (done: Callback<number>): void => write(fd, bytes, offset, length, null, done);
+  return memoryTakes(length) ? call(() => writeSync(fd, bytes, offset, length), later) : inThreadPool(later);
+}
+
+/** As {@link writeMuch}, beside this thread. */
+export function writeAside(fd: number, bytes: Uint8Array, offset: number): Promise<number> {
+  return inThreadPool((done) => write(fd, bytes, offset, bytes.length - offset, null, done));
 }
 
 export function changeMode(fd: number, mode: Mode): Promise<void> {

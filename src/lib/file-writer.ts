@@ -1,6 +1,9 @@
-import { write } from 'node:fs';
-import { writeSome } from './file-calls.js';
-import { giveBuffer, SMALL_BUFFER, takeBuffer, transferSize } from './io-buffer.js';
+import { writeAside, writeMuch, writeSome } from './file-calls.js';
+import { giveBuffer, takeBuffer, transferSize } from './io-buffer.js';
+import { hasSpareProcessors } from './spare-processors.js';
+
+/** a file of up to this many bytes is written at once: the way through the thread pool takes longer */
+const AT_ONCE = 64 * 1024;
 
 /**
  * Writes a stream to an open file. Large pieces go to the disk as they are; small ones are put together in a block, and
@@ -11,6 +14,7 @@ export class FileWriter {
   static #open = 0;
 
   readonly #fd: number;
+  readonly #how: WriteSome;
   #block: Buffer | undefined;
   /** bytes in the block */
   #used = 0;
@@ -20,9 +24,13 @@ export class FileWriter {
   #writing: Promise<void> | undefined;
   #done = false;
 
-  /** @param file open for writing; stays open until {@link release} */
-  constructor({ fd }: { readonly fd: number }) {
+  /**
+   * @param file open for writing; stays open until {@link release}
+   * @param options.aside whether a thread beside this one writes
+   */
+  constructor({ fd }: { readonly fd: number }, { aside = hasSpareProcessors }: { aside?: boolean } = {}) {
     this.#fd = fd;
+    this.#how = aside ? writeAside : writeMuch;
     FileWriter.#open += 1;
   }
 
@@ -42,7 +50,7 @@ export class FileWriter {
 
   /** Writes what is left. All bytes are with the operating system when it resolves. */
   async flush(): Promise<void> {
-    await this.#send();
+    await this.#send(this.#used === this.#size && this.#size <= AT_ONCE ? writeSome : this.#how);
     await this.#writing;
   }
 
@@ -65,7 +73,7 @@ export class FileWriter {
     if (piece.length >= transferSize(FileWriter.#open) / 2) {
       await this.#send();
       await this.#writing;
-      await writeAll(this.#fd, piece);
+      await writeAll(this.#fd, piece, this.#how);
       return;
     }
     for (let at = 0; at < piece.length;) {
@@ -79,33 +87,23 @@ export class FileWriter {
   }
 
   /** Sends the block on its way when the one before it has arrived. */
-  async #send(): Promise<void> {
+  async #send(how: WriteSome = this.#how): Promise<void> {
     await this.#writing;
     const block = this.#block;
     if (block === undefined || this.#used === 0) return;
     const bytes = block.subarray(0, this.#used);
     this.#block = undefined;
     this.#used = 0;
-    this.#writing = writeAll(this.#fd, bytes).finally(() => giveBuffer(block));
+    this.#writing = writeAll(this.#fd, bytes, how).finally(() => giveBuffer(block));
     // heard at the next write or flush
     this.#writing.catch(() => undefined);
   }
 }
 
-/**
- * Writes all bytes, at the file's place: a single write may write less than it was given. Little is written at once;
- * much of it in the thread pool, since a disk that can not follow lets writes wait.
- */
-async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
-  const some = bytes.length <= SMALL_BUFFER ? writeSome : writeInThreadPool;
-  for (let at = 0; at < bytes.length;) at += await some(fd, bytes, at);
-}
+/** @returns bytes written, which may be less than `bytes` has from `offset` on */
+type WriteSome = (fd: number, bytes: Uint8Array, offset: number) => Promise<number>;
 
-function writeInThreadPool(fd: number, bytes: Uint8Array, offset: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    write(fd, bytes, offset, bytes.length - offset, null, (error, bytesWritten) => {
-      if (error === null) resolve(bytesWritten);
-      else reject(error);
-    });
-  });
+/** Writes all bytes, at the file's place. */
+async function writeAll(fd: number, bytes: Uint8Array, how: WriteSome): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await how(fd, bytes, at);
 }

@@ -167,7 +167,12 @@ export class ThreadHashes {
       const part = bytes.subarray(at, at + PORTION);
       new Uint8Array(memory).set(part);
       if (this.#thread === undefined) {
-        this.#thread = leastBusy();
+        try {
+          this.#thread = leastBusy();
+        } catch (error) {
+          givePortion(memory);
+          throw error;
+        }
         this.#thread.streams += 1;
       }
       void this.#thread

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
-import { availableParallelism } from 'node:os';
 import { ThreadHashes } from './hash-threads.js';
+import { hasSpareProcessors } from './spare-processors.js';
 
 /** Hashes of a stream that are taken while it passes. Call {@link digest} or {@link discard} at the end. */
 export interface StreamHashes {
@@ -12,16 +12,9 @@ export interface StreamHashes {
   discard(): void;
 }
 
-/**
- * Processors from which on a thread of its own pays: one is busy with the connection and one with the disk. With fewer
- * it takes time from them, and more in all, since the bytes have to be brought there. (Measured on two: a PUT of 1 GiB
- * takes a quarter less CPU without.)
- */
-const ENOUGH = 3;
-
 /** @param types as Node's crypto names them */
 export function streamHashes(types: readonly string[]): StreamHashes {
-  return availableParallelism() >= ENOUGH ? new ThreadHashes(types) : new HashesHere(types);
+  return hasSpareProcessors ? new ThreadHashes(types) : new HashesHere(types);
 }
 
 /** Takes pieces as they come, in this thread. */

@@ -4,7 +4,7 @@ import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { type ArchiveService, startArchive } from '../support/archive-service.js';
 import { OriginalArchive } from '../support/original-archive.js';
 import { startServer } from '../support/server.js';
-import { collect, expectSame, piecesOf } from '../support/streams.js';
+import { collect, expectSame, ownPiecesOf } from '../support/streams.js';
 import { removeFolder, temporaryFolder } from '../support/temporary-folder.js';
 import { filesBelow } from '../support/tree.js';
 
@@ -41,7 +41,7 @@ describe('an original archive interface', () => {
   });
 
   test('bytes go there and come back, whole and in parts', async () => {
-    expect(await archive.put(id, piecesOf(BYTES), { size: BYTES.length })).toEqual({ size: BYTES.length });
+    expect(await archive.put(id, ownPiecesOf(BYTES), { size: BYTES.length })).toEqual({ size: BYTES.length });
     expect(await archive.status(id)).toMatchObject({
       size: BYTES.length,
       mtimeMs: 1795175014224.183,
@@ -75,7 +75,7 @@ describe('an original archive interface', () => {
 
   test('exclusive asks beforehand, since it overwrites whatever is there', async () => {
     original.files.set('4711', Buffer.from('old'));
-    await expect(archive.put(id, piecesOf(BYTES), { size: BYTES.length, mode: 'exclusive' })).rejects.toMatchObject({
+    await expect(archive.put(id, ownPiecesOf(BYTES), { size: BYTES.length, mode: 'exclusive' })).rejects.toMatchObject({
       code: 'exists',
     });
     await draft(archive, BYTES);
@@ -179,7 +179,7 @@ describe('ours', () => {
 
   test('a connection that breaks in the middle of a file is taken up again where it broke', async () => {
     const bytes = Buffer.concat(Array.from({ length: 50 }, (_, index) => Buffer.alloc(100_000, index)));
-    await service.archive.put(id, piecesOf(bytes));
+    await service.archive.put(id, ownPiecesOf(bytes));
     let cuts = 0;
     // a proxy in between that cuts every answer after a million bytes
     const proxy = await startServer((req, res) => {

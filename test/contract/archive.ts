@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Archive } from '../../src/archive/archive.js';
 import { type ArchiveId, parseArchiveId } from '../../src/lib/archive-id.js';
 import { PacificaError } from '../../src/lib/errors.js';
-import { collect, expectSame, piecesOf } from '../support/streams.js';
+import { collect, expectSame, ownPiecesOf } from '../support/streams.js';
 import { draftsSuite } from './drafts.js';
 
 /** An archive made for one test. */
@@ -38,7 +38,7 @@ export function archiveSuite(name: string, make: () => Promise<ArchiveTenant>): 
     const id = parseArchiveId('12345');
 
     async function put(of: ArchiveId, bytes: Uint8Array, options = {}): Promise<void> {
-      const { size } = await archive.put(of, piecesOf(bytes), { size: bytes.length, ...options });
+      const { size } = await archive.put(of, ownPiecesOf(bytes), { size: bytes.length, ...options });
       expect(size).toBe(bytes.length);
     }
 
@@ -60,7 +60,7 @@ export function archiveSuite(name: string, make: () => Promise<ArchiveTenant>): 
 
     test('a stream without a length', async () => {
       const bytes = randomBytes(500_000);
-      expect(await archive.put(id, piecesOf(bytes))).toMatchObject({ size: bytes.length });
+      expect(await archive.put(id, ownPiecesOf(bytes))).toMatchObject({ size: bytes.length });
       expectSame(await read(id), bytes);
     });
 
@@ -135,10 +135,10 @@ export function archiveSuite(name: string, make: () => Promise<ArchiveTenant>): 
       beforeEach(() => put(id, old));
 
       test('a body of another length than announced', async () => {
-        await expect(archive.put(id, piecesOf(Buffer.alloc(5)), { size: 100 })).rejects.toMatchObject({
+        await expect(archive.put(id, ownPiecesOf(Buffer.alloc(5)), { size: 100 })).rejects.toMatchObject({
           code: 'invalid',
         });
-        await expect(archive.put(id, piecesOf(Buffer.alloc(200)), { size: 100 })).rejects.toMatchObject({
+        await expect(archive.put(id, ownPiecesOf(Buffer.alloc(200)), { size: 100 })).rejects.toMatchObject({
           code: 'invalid',
         });
         expectSame(await read(id), old);
@@ -158,7 +158,7 @@ export function archiveSuite(name: string, make: () => Promise<ArchiveTenant>): 
       test('the last look can refuse', async () => {
         const refusal = new PacificaError('integrity', 'wrong digest');
         for (const bytes of [Buffer.alloc(0), Buffer.alloc(10), Buffer.alloc(300_000)]) {
-          const refused = archive.put(id, piecesOf(bytes), {
+          const refused = archive.put(id, ownPiecesOf(bytes), {
             size: bytes.length,
             beforeVisible({ size }) {
               expect(size).toBe(bytes.length);

@@ -12,7 +12,7 @@ import {
   hasLocalPaths,
   type StorageBackend,
 } from '../../src/storage/backends/backend.js';
-import { collect, expectSame, lentPiecesOf } from '../support/streams.js';
+import { collect, expectSame, piecesOf } from '../support/streams.js';
 import { removeFolder, temporaryFolder } from '../support/temporary-folder.js';
 import { draftsSuite } from './drafts.js';
 
@@ -65,7 +65,7 @@ export function storageBackendSuite(name: string, make: () => Promise<Tenant>, f
     }
 
     async function put(of: ArchiveId, bytes: Uint8Array, options = {}): Promise<void> {
-      await backend.put(of, lentPiecesOf(bytes), { size: bytes.length, ...options });
+      await backend.put(of, piecesOf(bytes), { size: bytes.length, ...options });
     }
 
     async function source(bytes: Uint8Array, file = 'source'): Promise<string> {
@@ -79,7 +79,7 @@ export function storageBackendSuite(name: string, make: () => Promise<Tenant>, f
         '%i bytes come back as they went in',
         async (size) => {
           const bytes = randomBytes(size);
-          const status = await backend.put(id, lentPiecesOf(bytes), { size, mtimeMs: MTIME });
+          const status = await backend.put(id, piecesOf(bytes), { size, mtimeMs: MTIME });
           expect(status.size).toBe(size);
           expectSame(await read(id), bytes);
           expect(await backend.status(id)).toEqual(status);
@@ -88,7 +88,7 @@ export function storageBackendSuite(name: string, make: () => Promise<Tenant>, f
 
       test.each([1, 63, 1000, 16_384, 100_000])('pieces of %i bytes are put together', async (piece) => {
         const bytes = randomBytes(300_000);
-        await backend.put(id, lentPiecesOf(bytes, piece));
+        await backend.put(id, piecesOf(bytes, piece));
         expectSame(await read(id), bytes);
       });
 
@@ -195,10 +195,10 @@ export function storageBackendSuite(name: string, make: () => Promise<Tenant>, f
       }
 
       test('a body that is too short or too long is refused', async () => {
-        await expect(backend.put(id, lentPiecesOf(Buffer.from('12345')), { size: 100 })).rejects.toMatchObject({
+        await expect(backend.put(id, piecesOf(Buffer.from('12345')), { size: 100 })).rejects.toMatchObject({
           code: 'invalid',
         });
-        await expect(backend.put(id, lentPiecesOf(Buffer.alloc(101)), { size: 100 })).rejects.toMatchObject({
+        await expect(backend.put(id, piecesOf(Buffer.alloc(101)), { size: 100 })).rejects.toMatchObject({
           code: 'invalid',
         });
         await expectOld();
@@ -246,7 +246,7 @@ export function storageBackendSuite(name: string, make: () => Promise<Tenant>, f
       test('the last look before it becomes visible can refuse', async () => {
         const refusal = new PacificaError('integrity', 'wrong digest');
         let seen: unknown;
-        const refused = backend.put(id, lentPiecesOf(Buffer.from('new')), {
+        const refused = backend.put(id, piecesOf(Buffer.from('new')), {
           mtimeMs: MTIME,
           async beforeVisible(written) {
             seen = written;
@@ -261,7 +261,7 @@ export function storageBackendSuite(name: string, make: () => Promise<Tenant>, f
 
       test('what the last look is told is what the file is then', async () => {
         let told: string | undefined;
-        const status = await backend.put(id, lentPiecesOf(Buffer.from('new')), {
+        const status = await backend.put(id, piecesOf(Buffer.from('new')), {
           beforeVisible: (written) => {
             told = written.etag;
           },

@@ -4,6 +4,7 @@ import { type AddressInfo, connect } from 'node:net';
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { closeGently, createHttpServer } from '../../src/daemon/http-server.js';
 import { requestBlocks } from '../../src/daemon/request-blocks.js';
 
 const MiB = 1024 * 1024;
@@ -176,4 +177,29 @@ test('a body that is left early lets the answer go out', async () => {
   const [res] = (await once(req, 'response')) as [IncomingMessage];
   expect((await res.toArray()).join('')).toBe('had enough');
   req.destroy();
+});
+
+test('a refusal in the middle is read by a client that sends on, though a reader was left behind', async () => {
+  const gentle = createHttpServer({}, (req, res) => {
+    const body = requestBlocks(req);
+    void body.next().then(() => {
+      body.next().catch(() => undefined);
+      res.writeHead(503, { Connection: 'close' });
+      closeGently(req);
+      res.end('not now');
+    });
+  });
+  gentle.listen(0, '127.0.0.1');
+  await once(gentle, 'listening');
+  const socket = connect((gentle.address() as AddressInfo).port, '127.0.0.1');
+  const errors: unknown[] = [];
+  socket.on('error', (error) => errors.push(error));
+  const length = 40 * MiB;
+  socket.write(`PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`);
+  for (let sent = 0; sent < length; sent += MiB) if (!socket.write(Buffer.alloc(MiB))) await once(socket, 'drain');
+  let answer = '';
+  for await (const part of socket.setEncoding('latin1')) answer += part as string;
+  gentle.close();
+  expect(errors).toEqual([]);
+  expect(answer).toMatch(/^HTTP\/1.1 503 [\s\S]*not now/);
 });

@@ -15,10 +15,15 @@ beforeEach(async () => {
 afterEach(() => removeFolder(folder));
 
 /** Writes pieces of random sizes up to `most` bytes. @returns all of them and what the file has then */
-async function written(name: string, count: number, most: number): Promise<{ sent: Buffer; got: Buffer }> {
+async function written(
+  name: string,
+  count: number,
+  most: number,
+  options?: { aside: boolean },
+): Promise<{ sent: Buffer; got: Buffer }> {
   const path = join(folder, name);
   const file = await open(path, 'wx');
-  const writer = new FileWriter(file);
+  const writer = new FileWriter(file, options);
   const pieces = Array.from({ length: count }, () => randomBytes(randomInt(most + 1)));
   for (const piece of pieces) await writer.write(piece);
   await writer.flush();
@@ -37,8 +42,10 @@ test.each([
   ['pieces as sockets give them', 100, 65_536],
   ['pieces larger than a block', 5, 1024 * 1024],
 ])('writes what it is given: %s', async (_name, count, most) => {
-  const { sent, got } = await written('f', count, most);
-  expect(got.equals(sent)).toBe(true);
+  for (const aside of [false, true]) {
+    const { sent, got } = await written(`f${aside}`, count, most, { aside });
+    expect(got.equals(sent)).toBe(true);
+  }
 });
 
 test('many writers at once, more than use large blocks, do not get at the bytes of one another', async () => {

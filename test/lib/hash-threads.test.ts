@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { ThreadHashes } from '../../src/lib/hash-threads.js';
 
 const MiB = 1024 * 1024;
-const PORTION = MiB / 2;
+const PORTION = MiB / 4;
 
 async function hashed(bytes: Buffer, piece: number, types: readonly string[]): Promise<readonly string[]> {
   const hashes = new ThreadHashes(types);
