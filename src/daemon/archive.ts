@@ -6,7 +6,6 @@ import { parseOldByteRange } from '../lib/byte-range.js';
 import type { Checksum, ChecksumType } from '../lib/checksum.js';
 import { PacificaError } from '../lib/errors.js';
 import { formatHttpDate, requireHttpDate } from '../lib/http-date.js';
-import { SMALL_BUFFER } from '../lib/io-buffer.js';
 import type { FileStatus, PutOptions } from '../storage/backends/backend.js';
 import { answerFile, checkPreconditions, matchesNone } from './answer-file.js';
 import { type AppOptions, createApp } from './app.js';
@@ -15,7 +14,6 @@ import { HttpError } from './errors.js';
 import { readJsonBody } from './json-body.js';
 import { queryText } from './query.js';
 import { requestBlocks } from './request-blocks.js';
-import { requestBody } from './request-body.js';
 import { sendRange } from './send.js';
 import { answerJson } from './wire-json.js';
 
@@ -167,9 +165,8 @@ async function putFile(ctx: Context, id: ArchiveId, parts: ArchiveAppParts): Pro
   const modified = headers['last-modified'];
   const mtimeMs = modified === undefined ? undefined : requireHttpDate('Last-Modified', modified);
   const checksums = announcedChecksums(headers);
-  const body = size !== undefined && size <= SMALL_BUFFER ? requestBody(ctx.req) : requestBlocks(ctx.req);
   const stored = await changing(ctx, parts, (change) =>
-    parts.archive.put(id, body, { ...change, size, mtimeMs, checksums }),
+    parts.archive.put(id, requestBlocks(ctx.req), { ...change, size, mtimeMs, checksums }),
   );
   ctx.set('ETag', `"${stored.etag}"`);
   answerJson(ctx, 201, { message: 'File added to archive', total_bytes: String(stored.size) });

@@ -1,16 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import { finished } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { giveBuffer, takeBuffer, transferSize } from '../lib/io-buffer.js';
+import { giveBuffer, SMALL_BUFFER, takeBuffer, transferSize } from '../lib/io-buffer.js';
 import { noteReceived } from '../lib/received.js';
-import { hungUp } from './request-body.js';
+import { hungUp, requestBody } from './request-body.js';
 
 /** ms after which what a slow client sent is handed out, though it fills no block */
 const PATIENCE = 100;
 /** bytes of all bodies that are handed out in one turn of the event loop: sockets have some MiB each at hand */
 const TURN = 4 * 1024 * 1024;
-/** full blocks that wait for a reader who is busy */
-const MOST_FULL = 1;
 
 /**
  * The body of a request in large blocks, for those that go to the disk: each piece that the socket gives is put into the
@@ -19,7 +17,12 @@ const MOST_FULL = 1;
  * the connection: the answer goes out on it.
  * @throws PacificaError `aborted` when the client hangs up before all of it came
  */
-export async function* requestBlocks(req: IncomingMessage): AsyncGenerator<Buffer> {
+export function requestBlocks(req: IncomingMessage): AsyncGenerator<Buffer> {
+  // what is announced to be small needs no block
+  return Number(req.headers['content-length']) <= SMALL_BUFFER ? requestBody(req) : filledBlocks(req);
+}
+
+async function* filledBlocks(req: IncomingMessage): AsyncGenerator<Buffer> {
   const blocks = new Blocks(req);
   try {
     for (;;) {
@@ -67,7 +70,6 @@ class Blocks {
       this.#wake?.();
     });
     req.on('data', this.#onData);
-    req.on('end', this.#onEnd);
   }
 
   /** @returns undefined after the last one */
@@ -88,7 +90,6 @@ class Blocks {
     Blocks.#open -= 1;
     clearTimeout(this.#timer);
     this.#req.off('data', this.#onData);
-    this.#req.off('end', this.#onEnd);
     this.#stopListening();
     if (!this.#ended) this.#req.pause();
     const { memory } = this.#rest() ?? {};
@@ -118,11 +119,6 @@ class Blocks {
     }, PATIENCE);
   }
 
-  readonly #onEnd = (): void => {
-    this.#ended = true;
-    this.#wake?.();
-  };
-
   readonly #onData = (piece: Buffer): void => {
     noteReceived(piece.length);
     for (let at = 0; at < piece.length;) {
@@ -138,7 +134,7 @@ class Blocks {
     if (this.#full.length === 0) {
       if (this.#wake !== undefined) this.#wakeSoon();
     } else if (this.#wake === undefined) {
-      if (this.#full.length >= MOST_FULL) this.#req.pause();
+      this.#req.pause();
     } else {
       this.#wake();
     }

@@ -4,7 +4,8 @@ import { noteReceived } from '../lib/received.js';
 import { formatSize } from '../lib/sizes.js';
 
 /**
- * The body of a request, in the pieces in which it comes, each in memory of its own. Leaving it early does not cut the connection: the answer goes out on it.
+ * The body of a request, in the pieces in which it comes, each in memory of its own. Leaving it early does not cut the
+ * connection: the answer goes out on it.
  * @throws PacificaError `aborted` when the client hangs up before all of it came
  */
 export async function* requestBody(req: IncomingMessage): AsyncGenerator<Buffer> {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { messageOf, PacificaError } from './errors.js';
 import { type HashAnswer, type HashTask, hashWorker } from './hash-worker.js';
 import { giveBuffer, LARGE_BUFFER, SMALL_BUFFER, takeBuffer } from './io-buffer.js';
+import { spareProcessors } from './spare-processors.js';
 
 /** most threads of the process; one hashes 1.5 GB/s and takes about 10 MiB */
-const MOST_THREADS = Math.max(1, Math.min(4, availableParallelism() - 2));
+const MOST_THREADS = Math.max(1, Math.min(4, spareProcessors));
 /** bytes that a thread is given at a time */
 const PORTION = LARGE_BUFFER;
 /** portions of all streams that are on their way at a time */
@@ -89,6 +89,13 @@ function givePortion(memory: SharedArrayBuffer): void {
   else next(memory);
 }
 
+/** @returns the thread that is least busy, with one stream more */
+function joinThread(): HashThread {
+  const thread = leastBusy();
+  thread.streams += 1;
+  return thread;
+}
+
 let streams = 0;
 
 /**
@@ -158,7 +165,8 @@ export class ThreadHashes {
   }
 
   async #handOver(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length; at += PORTION) {
+    for (let at = 0; at < bytes.length && !this.#hasEnded; at += PORTION) {
+      const thread = (this.#thread ??= joinThread());
       const memory = await takePortion();
       if (this.#hasEnded) {
         givePortion(memory);
@@ -166,16 +174,7 @@ export class ThreadHashes {
       }
       const part = bytes.subarray(at, at + PORTION);
       new Uint8Array(memory).set(part);
-      if (this.#thread === undefined) {
-        try {
-          this.#thread = leastBusy();
-        } catch (error) {
-          givePortion(memory);
-          throw error;
-        }
-        this.#thread.streams += 1;
-      }
-      void this.#thread
+      void thread
         .ask({ stream: this.#stream, types: this.#types, memory, length: part.length })
         .catch((error: unknown) => (this.#failure ??= { error }))
         .finally(() => givePortion(memory));

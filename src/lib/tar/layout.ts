@@ -58,9 +58,9 @@ export class TarLayout<E extends TarEntry = TarEntry> {
   }
 }
 
-/** @returns bytes that an entry takes in the tar */
-function lengthOf(entry: TarEntry): number {
-  return tarHeaderLength(entry) + entry.size + tarPadding(entry.size);
+/** @returns bytes that an entry takes in the tar, with its header of `header` bytes */
+function lengthOf(entry: TarEntry, header = tarHeaderLength(entry)): number {
+  return header + entry.size + tarPadding(entry.size);
 }
 
 interface Batch<E> {
@@ -193,8 +193,9 @@ class TarReader<E extends TarEntry> implements RandomReader {
     let end = this.#starts[index] ?? 0;
     entries.forEach((entry, number) => {
       starts[number] = end;
-      headers[number] = tarHeaderLength(entry);
-      end += lengthOf(entry);
+      const header = tarHeaderLength(entry);
+      headers[number] = header;
+      end += lengthOf(entry, header);
     });
     starts[entries.length] = end;
     if (end !== this.#starts[index + 1]) {
