@@ -33,7 +33,7 @@ export class FileRecords {
     id: ArchiveId,
     { size, mtimeMs, etag }: Written,
     checksum: Checksum | undefined,
-  ): Promise<(status: FileStatus) => void> {
+  ): Promise<(status: Pick<FileStatus, 'etag'>) => void> {
     const key = await this.#tables.announce({
       id,
       version: etag ?? null,

@@ -1,6 +1,5 @@
 import type { ArchiveId } from '../lib/archive-id.js';
-import type { Checksum } from '../lib/checksum.js';
-import type { Draft, Drafts, FileStatus, StoredFile } from '../storage/backends/backend.js';
+import type { Draft, Drafts, FileStatus, PublishOptions, StoredFile } from '../storage/backends/backend.js';
 import type { FileRecords } from './file-records.js';
 
 /** Drafts whose publishing is written down in the archive's records. */
@@ -28,14 +27,24 @@ export class RecordedDrafts implements Drafts {
     return this.#drafts.open(group, name);
   }
 
-  async publish(group: string, name: string, id: ArchiveId, checksum?: Checksum): Promise<void> {
-    const draft = await this.#drafts.open(group, name);
-    const { size, mtimeMs, etag } = draft.status;
-    await draft.close();
-    const settle = await this.#records.announce(id, { size, mtimeMs, etag }, checksum);
-    await this.#drafts.publish(group, name, id);
-    const status = await this.#status(id);
-    if (status !== undefined) settle(status);
+  async publish(
+    group: string,
+    name: string,
+    id: ArchiveId,
+    { checksum, beforeVisible }: PublishOptions = {},
+  ): Promise<void> {
+    let announced: { settle: (status: Pick<FileStatus, 'etag'>) => void; etag: string | undefined } | undefined;
+    await this.#drafts.publish(group, name, id, {
+      checksum,
+      beforeVisible: async (draft) => {
+        await beforeVisible?.(draft);
+        announced = { settle: await this.#records.announce(id, draft, checksum), etag: draft.etag };
+      },
+    });
+    const { settle, etag } = announced ?? {};
+    // where the storage can not tell beforehand what it will be, it is looked at
+    const status = etag === undefined ? await this.#status(id) : { etag };
+    if (status !== undefined) settle?.(status);
   }
 
   async unpublish(group: string, name: string, id: ArchiveId): Promise<void> {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Archive, ArchiveFile } from '../archive/archive.js';
 import { abortable } from '../lib/abortable.js';
 import { parseArchiveId } from '../lib/archive-id.js';
-import { createHasher, type HashType, hashReader, parseHashType } from '../lib/digest.js';
+import { createHasher, hashBytes, type HashType, hashReader, parseHashType } from '../lib/digest.js';
 import { FileWriter } from '../lib/file-writer.js';
 import { PacificaError, wrapSystemError } from '../lib/errors.js';
 import { FileReader } from '../lib/file-reader.js';
@@ -141,7 +141,7 @@ export class Bringer {
       if (size > LARGE_BUFFER) return { ...facts, sum: await hashReader(reader, type, { signal }) };
       const buffer = takeBuffer(LARGE_BUFFER);
       const bytes = buffer.subarray(0, await reader.read(buffer.subarray(0, size), 0));
-      const sum = createHasher(type).update(bytes).digest('hex');
+      const sum = hashBytes(type, bytes);
       giveBuffer(buffer);
       return { ...facts, sum };
     } finally {

@@ -12,7 +12,7 @@ import type {
   MetadataDocument,
 } from './catalog.js';
 import { formatTime } from './times.js';
-import { readRecords, readTransaction } from './transaction.js';
+import { DocumentDigest, readRecords, readTransaction } from './transaction.js';
 
 /** Metadata in our own database. */
 export class EmbeddedMetadata implements Metadata, Lookups {
@@ -28,7 +28,9 @@ export class EmbeddedMetadata implements Metadata, Lookups {
 
   async ingest(metadata: MetadataDocument, user: string): Promise<void> {
     // gone through twice: nothing is written before all of it was checked, and it is never in memory as a whole
-    const { id, submitter, project, instrument, fileIds, unnumbered, others, digest } = await readTransaction(metadata);
+    const digest = new DocumentDigest();
+    const summary = await readTransaction(metadata, (entry) => digest.add(entry));
+    const { id, submitter, project, instrument, fileIds, unnumbered, others } = summary;
     if (unnumbered !== undefined) required(undefined, `_id of the file ${JSON.stringify(unnumbered)}`);
     await this.#tables.store({
       transaction: {
@@ -37,7 +39,7 @@ export class EmbeddedMetadata implements Metadata, Lookups {
         project: JSON.stringify(project),
         instrument: JSON.stringify(instrument),
         ingest_user: user,
-        digest,
+        digest: digest.toString(),
         extra: others.length === 0 ? null : JSON.stringify(others),
       },
       fileIds,

@@ -52,7 +52,11 @@ export function normalizeTime(value: unknown): string | undefined {
   return fromMs(ms === undefined ? undefined : ms - offset(zoned[2]), undefined);
 }
 
+/** `2016-11-29T14:09:05`, of a day that every month has */
+const PLAIN = /^(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d$/;
+
 function isCanonical(text: string): boolean {
+  if (PLAIN.test(text)) return true;
   const ms = Date.parse(`${text}Z`);
   return ms >= FIRST && ms < LAST && formatTime(ms) === text;
 }

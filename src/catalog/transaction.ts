@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { setImmediate as letOthersRun } from 'node:timers/promises';
 import { normalizeHash } from '../lib/digest.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
-import { safePath } from '../lib/safe-path.js';
+import { safePath, tidyPath } from '../lib/safe-path.js';
 import type { MetadataDocument, MetadataEntry } from './catalog.js';
 import { noteTransactionValue, REQUIRED } from './entries.js';
 import { normalizeTime } from './times.js';
@@ -92,23 +92,24 @@ export interface TransactionSummary {
   readonly unnumbered: string | undefined;
   /** entries of tables that we do not know */
   readonly others: readonly MetadataEntry[];
-  /** of what it says: the same for the same entries in any order, with their keys in any order */
-  readonly digest: string;
 }
 
 /**
  * Checks every entry of a metadata document, and what holds for all of them together.
+ * @param onEntry is given each of them
  * @throws PacificaError `invalid` naming the entry and what is wrong with it
  */
-export async function readTransaction(metadata: MetadataDocument): Promise<TransactionSummary> {
+export async function readTransaction(
+  metadata: MetadataDocument,
+  onEntry?: (entry: MetadataEntry) => void,
+): Promise<TransactionSummary> {
   const fileIds = new Set<number>();
   const others: MetadataEntry[] = [];
   const seen = new Map<string, string>();
   const values = new Map<string, unknown>();
-  const digest = new DocumentDigest();
   let unnumbered: string | undefined;
   for await (const { entry, record, index } of readRecords(metadata)) {
-    digest.add(entry);
+    onEntry?.(entry);
     if (record.kind === 'other') others.push(entry);
     else if (record.kind === 'value') {
       requireSingle(entry, seen, labelOf(entry, index));
@@ -127,7 +128,7 @@ export async function readTransaction(metadata: MetadataDocument): Promise<Trans
   const id = values.get('_id');
   if (id !== undefined && !isId(id))
     throw new PacificaError('invalid', `Transactions._id ${show(id)} is not an integer`);
-  return { id, submitter, project, instrument, fileIds, unnumbered, others, digest: digest.toString() };
+  return { id, submitter, project, instrument, fileIds, unnumbered, others };
 }
 
 /**
@@ -182,24 +183,32 @@ function readFile(entry: MetadataEntry, index: number): FileRecord {
   if (typeof hashsum !== 'string') throw fault(`hashsum ${show(hashsum)} is not a hash`);
   // a text may be the uploader's own temporary id; it is replaced before the file is stored
   if (typeof entry._id === 'number' && !isId(entry._id)) throw fault(`_id ${show(entry._id)} is not an integer`);
-  const parts = subdir.split('/').filter((part) => part !== '' && part !== '.');
+  const folder = tidyPath(subdir);
   try {
     const { type, sum } = normalizeHash(hashtype, hashsum);
     return {
       id: typeof entry._id === 'number' ? entry._id : undefined,
       name: safePath(name),
-      subdir: parts.length === 0 ? '' : safePath(parts.join('/')),
+      subdir: folder === '' ? '' : safePath(folder),
       size,
       hashtype: type,
       hashsum: sum,
       mimetype,
       mtime: readTime(entry, 'mtime'),
       ctime: readTime(entry, 'ctime'),
-      extra: Object.fromEntries(Object.entries(entry).filter(([key]) => !OWN_KEYS.has(key))),
+      extra: extraOf(entry),
     };
   } catch (error) {
     throw fault(messageOf(error), error instanceof PacificaError ? error.hint : undefined);
   }
+}
+
+const NOTHING = {};
+
+/** @returns what the uploader says of a file that we have no column for */
+function extraOf(entry: MetadataEntry): Record<string, unknown> {
+  const keys = Object.keys(entry).filter((key) => !OWN_KEYS.has(key));
+  return keys.length === 0 ? NOTHING : Object.fromEntries(keys.map((key) => [key, entry[key]]));
 }
 
 function readTime(entry: MetadataEntry, key: 'mtime' | 'ctime'): string | undefined {
@@ -253,16 +262,14 @@ function show(value: unknown): string {
   return text.length > 200 ? `${text.slice(0, 200)}...` : text;
 }
 
-/** Digest of a document in which neither the order of the entries nor that of their keys counts. */
-class DocumentDigest {
+/** Digest of what a document says: the same for the same entries in any order, with their keys in any order. */
+export class DocumentDigest {
   // the sum of the entries' hashes: nothing has to be kept to be sorted
   #sum = 0n;
 
   add(entry: MetadataEntry): void {
-    const hash = createHash('sha256')
-      .update(JSON.stringify(sorted(entry)))
-      .digest('hex');
-    this.#sum = BigInt.asUintN(256, this.#sum + BigInt(`0x${hash}`));
+    const sum = BigInt(`0x${hash('sha256', JSON.stringify(sorted(entry)))}`);
+    this.#sum = BigInt.asUintN(256, this.#sum + sum);
   }
 
   toString(): string {
@@ -273,6 +280,7 @@ class DocumentDigest {
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;
-  const keys = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(keys.map(([key, inner]) => [key, sorted(inner)]));
+  const given = value as Record<string, unknown>;
+  const keys = Object.keys(given).sort();
+  return Object.fromEntries(keys.map((key) => [key, sorted(given[key])]));
 }

@@ -1,5 +1,5 @@
 import type { Draft, Drafts } from '../storage/backends/backend.js';
-import { createHasher, type HashType } from '../lib/digest.js';
+import { hashBytes, type HashType } from '../lib/digest.js';
 import { giveBuffer, LARGE_BUFFER, SMALL_BUFFER, takeBuffer } from '../lib/io-buffer.js';
 import { streamHashes } from '../lib/stream-hashes.js';
 import type { TarMember } from '../lib/tar/reader.js';
@@ -44,17 +44,16 @@ export class DraftWriter {
       this.#stored.push({ ...place, size, mtime, hashtype, hashsum });
     };
     if (isSmall) {
-      const hasher = createHasher(hashtype);
       const memory = takeBuffer(bytes);
       let length = 0;
       for await (const chunk of member.body) {
-        hasher.update(chunk);
         memory.set(chunk, length);
         length += chunk.length;
       }
-      const hashsum = hasher.digest('hex');
+      const body = memory.subarray(0, length);
+      const hashsum = hashBytes(hashtype, body);
       this.#run(bytes, async () => {
-        await this.#writeSmall(place.position, memory.subarray(0, length), member.mtimeMs);
+        await this.#writeSmall(place.position, body, member.mtimeMs);
         giveBuffer(memory);
         stored(hashsum);
       });

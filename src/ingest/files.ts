@@ -44,14 +44,18 @@ export async function eachMember(
   parallel: number,
   work: (member: IngestMember) => Promise<void>,
 ): Promise<void> {
+  await eachLimit(membersOf(store, jobId), parallel, async (member) => {
+    signal.throwIfAborted();
+    await work(member);
+  });
+}
+
+async function* membersOf(store: IngestParts['store'], jobId: number): AsyncGenerator<IngestMember> {
   for (let after = -1; ;) {
     const members = await store.membersAfter(jobId, after);
     const last = members.at(-1);
     if (last === undefined) return;
-    await eachLimit(members, parallel, async (member) => {
-      signal.throwIfAborted();
-      await work(member);
-    });
+    yield* members;
     after = last.position;
   }
 }

@@ -1,5 +1,5 @@
 import { PacificaError } from '../lib/errors.js';
-import { safePath } from '../lib/safe-path.js';
+import { safePath, tidyPath } from '../lib/safe-path.js';
 
 /** The member that carries the metadata. */
 export const METADATA_MEMBER = 'metadata.txt';
@@ -12,7 +12,7 @@ const DATA = 'data';
  */
 export function memberPath(name: string): string {
   if (name.startsWith('/')) throw new PacificaError('invalid', 'has an absolute name');
-  const path = joinParts(name.split('/'));
+  const path = tidyPath(name);
   return path === '' ? '' : safePath(path);
 }
 
@@ -28,14 +28,14 @@ export function isDataPath(path: string): boolean {
  * @throws PacificaError `invalid`
  */
 export function cleanSubdir(subdir: string): string {
-  const parts = subdir.split('/').filter((part) => part !== '' && part !== '.');
-  const path = joinParts(parts[0] === DATA ? parts.slice(1) : parts);
+  const tidy = tidyPath(subdir);
+  const path = tidy === DATA ? '' : isDataPath(tidy) ? tidy.slice(DATA.length + 1) : tidy;
   return path === '' ? '' : safePath(path);
 }
 
 /** @param subdir as {@link cleanSubdir} gives it. @returns name of the member that a file of the metadata is */
 export function dataPath(subdir: string, name: string): string {
-  return safePath(joinParts([DATA, ...subdir.split('/'), name]));
+  return safePath(subdir === '' ? `${DATA}/${name}` : `${DATA}/${subdir}/${name}`);
 }
 
 /**
@@ -48,8 +48,4 @@ export function limitPath(path: string, limit: number): void {
   throw new PacificaError('invalid', `its path has ${length} bytes, ${limit} are taken`, {
     hint: 'shorten it, or raise [ingest] path_limit',
   });
-}
-
-function joinParts(parts: readonly string[]): string {
-  return parts.filter((part) => part !== '' && part !== '.').join('/');
 }

@@ -1,9 +1,8 @@
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import type { MetadataEntry } from '../catalog/catalog.js';
 import { type HashType, normalizeHash, parseHashType } from '../lib/digest.js';
 import { PacificaError, wrapSystemError } from '../lib/errors.js';
-import { READ_SIZE } from '../lib/random-reader.js';
+import { SMALL_BUFFER } from '../lib/io-buffer.js';
 import { BATCH } from '../storage/database/ingest-jobs.js';
 import { jsonArray } from './json-array.js';
 import { cleanSubdir, dataPath } from './member-path.js';
@@ -59,13 +58,18 @@ export class BundleMetadata implements AsyncIterable<MetadataEntry> {
     const problems = new Problems();
     let fileCount = 0;
     let number = 0;
-    for await (const value of jsonArray(fileChunks(path, onProgress, signal))) {
-      number += 1;
-      if (!isEntry(value)) {
-        problems.add(`entry ${number} is not an object with a "destinationTable"`);
-      } else if (value.destinationTable === 'Files') {
-        problems.try(labelOf(value, number), () => namedFile(value, move));
-        fileCount += 1;
+    for await (const values of jsonArray(fileChunks(path, onProgress, signal))) {
+      for (const value of values) {
+        number += 1;
+        if (!isEntry(value)) {
+          problems.add(`entry ${number} is not an object with a "destinationTable"`);
+        } else if (value.destinationTable === 'Files') {
+          problems.try(
+            () => labelOf(value, number),
+            () => namedFile(value, move),
+          );
+          fileCount += 1;
+        }
       }
     }
     problems.throwIfAny();
@@ -79,11 +83,12 @@ export class BundleMetadata implements AsyncIterable<MetadataEntry> {
 
   /** All entries, with what they say where they are files. */
   async *named(): AsyncGenerator<{ entry: MetadataEntry; file?: NamedFile }> {
-    for await (const value of jsonArray(fileChunks(this.#path, undefined, this.#signal))) {
-      // it was checked when it was read first
-      const entry = value as MetadataEntry;
-      const file = entry.destinationTable === 'Files' ? namedFile(entry, false) : undefined;
-      yield file === undefined ? { entry } : { entry: file.entry, file };
+    for await (const values of jsonArray(fileChunks(this.#path, undefined, this.#signal))) {
+      // they were checked when it was read first
+      for (const entry of values as MetadataEntry[]) {
+        const file = entry.destinationTable === 'Files' ? namedFile(entry, false) : undefined;
+        yield file === undefined ? { entry } : { entry: file.entry, file };
+      }
     }
   }
 
@@ -108,10 +113,12 @@ export class BundleMetadata implements AsyncIterable<MetadataEntry> {
 export async function usualHashType(path: string): Promise<HashType | undefined> {
   const counts = new Map<HashType, number>();
   try {
-    for await (const value of jsonArray(fileChunks(path))) {
-      if (!isEntry(value) || value.destinationTable !== 'Files' || typeof value.hashtype !== 'string') continue;
-      const type = parseHashType(value.hashtype);
-      counts.set(type, (counts.get(type) ?? 0) + 1);
+    for await (const values of jsonArray(fileChunks(path))) {
+      for (const value of values) {
+        if (!isEntry(value) || value.destinationTable !== 'Files' || typeof value.hashtype !== 'string') continue;
+        const type = parseHashType(value.hashtype);
+        counts.set(type, (counts.get(type) ?? 0) + 1);
+      }
     }
   } catch (error) {
     // what is wrong with it is told when the job reads it
@@ -121,23 +128,31 @@ export async function usualHashType(path: string): Promise<HashType | undefined>
   return [...counts].sort(([, a], [, b]) => b - a)[0]?.[0];
 }
 
+/** A file in pieces that lie in the same memory, one after the other. */
 async function* fileChunks(
   path: string,
   onProgress?: (part: number) => void,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   let read = 0;
+  let file: FileHandle | undefined;
   try {
-    const { size } = await stat(path);
-    for await (const chunk of createReadStream(path, { highWaterMark: READ_SIZE })) {
+    file = await open(path);
+    const { size } = await file.stat();
+    const buffer = Buffer.allocUnsafe(SMALL_BUFFER);
+    for (;;) {
       signal?.throwIfAborted();
-      yield chunk as Uint8Array;
-      read += (chunk as Uint8Array).length;
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, null);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+      read += bytesRead;
       onProgress?.(read / size);
     }
   } catch (error) {
     if (signal?.aborted === true) throw signal.reason;
     throw wrapSystemError(error, 'can not read the metadata');
+  } finally {
+    await file?.close();
   }
 }
 

@@ -18,13 +18,13 @@ export class Problems {
     this.#count += count;
   }
 
-  /** Runs a check that throws PacificaErrors of code `invalid`, and remembers what it throws. */
-  try<T>(what: string, check: () => T): T | undefined {
+  /** Runs a check that throws PacificaErrors of code `invalid`, and remembers what it throws. @param what is checked, for people */
+  try<T>(what: () => string, check: () => T): T | undefined {
     try {
       return check();
     } catch (error) {
       if (!(error instanceof PacificaError) || error.code !== 'invalid') throw error;
-      this.add(`${what}: ${messageOf(error)}`);
+      this.add(`${what()}: ${messageOf(error)}`);
       return undefined;
     }
   }

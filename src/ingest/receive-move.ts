@@ -47,7 +47,11 @@ async function addMembers({ store, settings }: IngestParts, claim: Claim, metada
   let position = 0;
   const problems = new Problems();
   for await (const files of metadata.fileBatches()) {
-    for (const { path } of files) problems.try(path, () => limitPath(path, settings.pathLimit));
+    for (const { path } of files)
+      problems.try(
+        () => path,
+        () => limitPath(path, settings.pathLimit),
+      );
     const members = files.map(({ path, size, hashtype, hashsum, source }, index) => ({
       position: position + index,
       path,

@@ -12,8 +12,11 @@ import { Meter } from './meter.js';
 import { groupOf, type IngestParts } from './parts.js';
 import type { Problems } from './problems.js';
 
-/** files that are published at a time: their records share a transaction, their names a sync of the folder */
-const PARALLEL = BATCH;
+/**
+ * files that are published at a time: their records share a transaction, their names a sync of the folder. While the
+ * database makes one batch durable, another one gets its names.
+ */
+const PARALLEL = 2 * BATCH;
 /** percent of the task when the files are checked */
 const CHECKED = 50;
 
@@ -73,7 +76,7 @@ export class UploadFiles implements FilesStep {
     const meter = new Meter(this.#claim, [CHECKED, 100], { files: job.members, bytes: job.bytes });
     await eachMember(this.#parts, this.#claim, PARALLEL, async (member) => {
       await withFreeId(this.#parts, this.#claim, job, member, (id) =>
-        drafts.publish(this.#group, draftName(member.position), id, checksumOf(member)),
+        drafts.publish(this.#group, draftName(member.position), id, { checksum: checksumOf(member) }),
       );
       meter.file(member.size);
     });

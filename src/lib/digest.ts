@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash, hash, type Hash } from 'node:crypto';
 import { PacificaError } from './errors.js';
 import { ioBuffer } from './io-buffer.js';
 import { type RandomReader, READ_SIZE } from './random-reader.js';
@@ -16,14 +16,17 @@ const HEX_DIGITS: Record<HashType, number> = { md5: 32, sha1: 40, sha224: 56, sh
  * @throws PacificaError `invalid`
  */
 export function parseHashType(text: string): HashType {
-  const plain = text.trim().toLowerCase().replace('-', '');
-  const type = HASH_TYPES.find((known) => known === plain);
+  const type = named(text) ?? named(text.trim().toLowerCase().replace('-', ''));
   if (type === undefined) {
     throw new PacificaError('invalid', `hash type ${JSON.stringify(text.slice(0, 50))} is not known`, {
       hint: `use one of ${HASH_TYPES.join(', ')}`,
     });
   }
   return type;
+}
+
+function named(text: string): HashType | undefined {
+  return HASH_TYPES.find((known) => known === text);
 }
 
 /**
@@ -70,6 +73,11 @@ function shown(hashsum: string): string {
 /** @returns a hash to feed with bytes; `digest('hex')` gives the form of {@link normalizeHash} */
 export function createHasher(type: HashType): Hash {
   return createHash(type);
+}
+
+/** @returns hash of bytes that are all at hand, in lower-case hex: half the time of a hasher where they are few */
+export function hashBytes(type: HashType, bytes: Uint8Array): string {
+  return hash(type, bytes);
 }
 
 /**

@@ -1,16 +1,21 @@
 /**
  * Does work for each item, `limit` of them at a time, in their order of beginning. After the first failure no more is
  * begun; what runs is waited for.
- * @throws what the first failing one threw
+ * @param items an asynchronous one is asked for several at once, as generators allow
+ * @throws what the first failing one threw, or what `items` threw
  */
-export async function eachLimit<T>(items: Iterable<T>, limit: number, work: (item: T) => Promise<void>): Promise<void> {
-  const iterator = items[Symbol.iterator]();
+export async function eachLimit<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  limit: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let failure: { error: unknown } | undefined;
   const worker = async (): Promise<void> => {
     while (failure === undefined) {
-      const next = iterator.next();
-      if (next.done === true) return;
       try {
+        const next = await iterator.next();
+        if (next.done === true || failure !== undefined) return;
         await work(next.value);
       } catch (error) {
         failure ??= { error };

@@ -21,12 +21,25 @@ export function safePath(text: string): string {
   });
 }
 
+/** an empty part, or one that is `.` */
+const NOTHING = /(?:^|\/)\.?(?:\/|$)/;
+
+/** @returns the path without parts that lead nowhere: empty ones and `.`, slashes at its ends with them */
+export function tidyPath(path: string): string {
+  if (!NOTHING.test(path)) return path;
+  return path
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
+    .join('/');
+}
+
 function faultOf(path: string): string | undefined {
   if (path === '') return 'is empty';
   if (path.includes('\0')) return 'contains a NUL character';
   // half of a surrogate pair has no UTF-8: two such names could become one file
-  if (/\p{Surrogate}/u.test(path)) return 'is not valid Unicode';
-  if (Buffer.byteLength(path) > MAX_PATH) return `is longer than ${MAX_PATH} bytes`;
+  if (!path.isWellFormed()) return 'is not valid Unicode';
+  // a character is up to three bytes long: what is short enough in characters need not be counted
+  if (path.length * 3 > MAX_PATH && Buffer.byteLength(path) > MAX_PATH) return `is longer than ${MAX_PATH} bytes`;
   for (const part of path.split('/')) {
     if (part === '') return 'has an empty part';
     if (part === '.' || part === '..') return `has a part "${part}"`;

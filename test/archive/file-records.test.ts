@@ -206,7 +206,7 @@ describe.each(kinds)('records of the archive on $name', (kind) => {
     const draft = await archive.drafts.create('job', '0');
     await draft.write(Buffer.from('bytes'));
     await draft.finish(784_111_777_000);
-    await archive.drafts.publish('job', '0', id, sha256('bytes'));
+    await archive.drafts.publish('job', '0', id, { checksum: sha256('bytes') });
     expect(await checksum()).toEqual(sha256('bytes'));
     await archive.drafts.unpublish('job', '0', id);
     await archive.close();

@@ -137,6 +137,11 @@ export interface Draft {
   discard(): Promise<void>;
 }
 
+export interface PublishOptions extends Pick<PutOptions, 'beforeVisible'> {
+  /** what is known of the bytes, for the archive's records */
+  checksum?: Checksum;
+}
+
 /** Optional: write now and name later. What ingest wants, since ids come last. */
 export interface Drafts {
   /** Starts a draft. `group` is letters, digits, `-`. A draft of the same name that was never finished is replaced. */
@@ -147,10 +152,9 @@ export interface Drafts {
   open(group: string, name: string): Promise<StoredFile>;
   /**
    * Lets a finished draft be seen as file `id`, durable when it resolves. The draft stays. Never replaces: `exists` when
-   * the id is taken by another file; nothing to do when it is this very draft already.
-   * @param checksum what is known of the bytes, for the archive's records
+   * the id is taken by another file; nothing more to do when it is this very draft already.
    */
-  publish(group: string, name: string, id: ArchiveId, checksum?: Checksum): Promise<void>;
+  publish(group: string, name: string, id: ArchiveId, options?: PublishOptions): Promise<void>;
   /** Takes back a publish: removes file `id` if, and only if, it is this draft. */
   unpublish(group: string, name: string, id: ArchiveId): Promise<void>;
   /** Removes a whole group; published files stay. Nothing to do when there is none. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import {
   DataTypes,
   type Model,
@@ -549,7 +549,7 @@ function lost(id: number): PacificaError {
 }
 
 function pathKey(path: string): string {
-  return createHash('sha1').update(path).digest('hex');
+  return hash('sha1', path);
 }
 
 function jobOf(row: JobRow): IngestJob {

@@ -3,10 +3,10 @@ import type { BigIntStats } from 'node:fs';
 import type { ArchiveId } from '../../../lib/archive-id.js';
 import { PacificaError } from '../../../lib/errors.js';
 import { statPath } from '../../../lib/file-calls.js';
-import type { Draft, Drafts, StoredFile } from '../backend.js';
+import type { Draft, Drafts, PublishOptions, StoredFile } from '../backend.js';
 import type { DraftFolder } from './draft-folder.js';
 import type { Layout } from './layout.js';
-import { isMissing } from './posix-file.js';
+import { isMissing, written } from './posix-file.js';
 import { storageError } from './storage-error.js';
 import type { TemporaryFiles } from './temporary-files.js';
 import { unlinkIfThere } from './temporary-files.js';
@@ -38,10 +38,15 @@ export class PosixDrafts implements Drafts {
     return this.#drafts.open(group, name);
   }
 
-  async publish(group: string, name: string, id: ArchiveId): Promise<void> {
+  async publish(group: string, name: string, id: ArchiveId, { beforeVisible }: PublishOptions = {}): Promise<void> {
     const path = this.#layout.path(id);
     const draft = this.#drafts.path(group, name);
     try {
+      if (beforeVisible !== undefined) {
+        const stats = await look(draft);
+        if (stats === undefined) throw noDraft(group, name);
+        await beforeVisible(written(stats));
+      }
       if (!(await this.#names.link(draft, path))) {
         const stats = await look(draft);
         if (stats === undefined) throw noDraft(group, name);
