@@ -7,6 +7,7 @@ import { isLoopback, Listener } from '../daemon/listener.js';
 import { openLogs } from '../daemon/logs.js';
 import { PacificaError } from '../lib/errors.js';
 import type { JobKind } from '../lib/job-queue.js';
+import { keepHeapSmall } from '../lib/small-heap.js';
 import { version } from '../lib/version.js';
 import { buildHouse, type ServiceName } from '../wiring.js';
 
@@ -44,6 +45,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
       },
     );
   }
+  keepHeapSmall();
   const logs = openLogs(config);
   const { log } = logs;
   const stop = new AbortController();

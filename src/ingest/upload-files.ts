@@ -12,11 +12,8 @@ import { Meter } from './meter.js';
 import { groupOf, type IngestParts } from './parts.js';
 import type { Problems } from './problems.js';
 
-/**
- * files that are published at a time: their records share a transaction, their names a sync of the folder. While the
- * database makes one batch durable, another one gets its names.
- */
-const PARALLEL = 2 * BATCH;
+/** files that are published at a time: their records share a transaction, their names a sync of the folder */
+const PARALLEL = BATCH;
 /** percent of the task when the files are checked */
 const CHECKED = 50;
 

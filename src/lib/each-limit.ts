@@ -11,11 +11,12 @@ export async function eachLimit<T>(
 ): Promise<void> {
   const iterator = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let failure: { error: unknown } | undefined;
+  const hasFailed = (): boolean => failure !== undefined;
   const worker = async (): Promise<void> => {
-    while (failure === undefined) {
+    while (!hasFailed()) {
       try {
         const next = await iterator.next();
-        if (next.done === true || failure !== undefined) return;
+        if (next.done === true || hasFailed()) return;
         await work(next.value);
       } catch (error) {
         failure ??= { error };

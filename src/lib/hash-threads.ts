@@ -165,10 +165,12 @@ export class ThreadHashes {
   }
 
   async #handOver(bytes: Uint8Array): Promise<void> {
-    for (let at = 0; at < bytes.length && !this.#hasEnded; at += PORTION) {
+    // it may be given up while this one waits
+    const isGivenUp = (): boolean => this.#hasEnded;
+    for (let at = 0; at < bytes.length && !isGivenUp(); at += PORTION) {
       const thread = (this.#thread ??= joinThread());
       const memory = await takePortion();
-      if (this.#hasEnded) {
+      if (isGivenUp()) {
         givePortion(memory);
         return;
       }

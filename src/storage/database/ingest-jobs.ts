@@ -449,9 +449,10 @@ export class IngestJobs {
 
   /** Removes what is known of a job's files, some thousands at a time so that others may write meanwhile. */
   async removeMembers(id: number, runId: string): Promise<void> {
-    const last = await this.#members.findOne({ where: { jobId: id }, order: [['position', 'DESC']], raw: true });
+    // not by findOne: to Sequelize the first column of a primary key is all of it, and it would read every row
+    const last = await this.#members.max<number | string | null, MemberModel>('position', { where: { jobId: id } });
     if (last === null) return;
-    for (let end = REMOVE_BATCH; end < Number(last.position) + 1 + REMOVE_BATCH; end += REMOVE_BATCH) {
+    for (let end = REMOVE_BATCH; end < Number(last) + 1 + REMOVE_BATCH; end += REMOVE_BATCH) {
       await this.#held(id, runId, async (transaction) => {
         await this.#members.destroy({ where: { jobId: id, position: { [Op.lt]: end } }, transaction });
       });

@@ -1,3 +1,4 @@
+import { QueryTypes } from 'sequelize';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Database } from '../../../src/storage/database/database.js';
 import { BATCH, IngestJobs, type NewMember, type RunIdentity } from '../../../src/storage/database/ingest-jobs.js';
@@ -140,6 +141,24 @@ describe.each(kinds)('ingest jobs on $name', (kind) => {
       expect(await jobs.membersAfter(30, -1)).toEqual([]);
       await jobs.remove(30, 'a');
       expect(await jobs.find(30)).toBeUndefined();
+    });
+
+    it('remove the files of a job without reading them', async () => {
+      const members = Array.from({ length: BATCH }, (_, position) => member(position));
+      await jobs.insert({ id: 40, kind: 'upload', user: 'u' }, run('a'));
+      await jobs.addMembers(40, 'a', members);
+      const { sequelize } = database;
+      // its types do not tell of it
+      const { options } = sequelize as unknown as { options: { logging: false | ((sql: string) => void) } };
+      const asked: string[] = [];
+      options.logging = (sql) => asked.push(sql.replace(/^Executing .*?: /, ''));
+      await jobs.removeMembers(40, 'a').finally(() => (options.logging = false));
+      expect(await jobs.membersAfter(40, -1)).toEqual([]);
+
+      await jobs.addMembers(40, 'a', members);
+      const questions = asked.filter((sql) => /^SELECT/i.test(sql));
+      expect(questions).not.toEqual([]);
+      for (const sql of questions) expect((await sequelize.query(sql, { type: QueryTypes.SELECT })).length).toBe(1);
     });
   });
 
