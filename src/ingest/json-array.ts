@@ -15,6 +15,7 @@ for (const byte of Buffer.from('[{')) MEANINGS[byte] = OPEN;
 for (const byte of Buffer.from(']}')) MEANINGS[byte] = CLOSE;
 for (const byte of Buffer.from(',')) MEANINGS[byte] = COMMA;
 const ARRAY = 0x5b;
+const END = 0x5d;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -68,6 +69,7 @@ export async function* jsonArray(chunks: AsyncIterable<Uint8Array>): AsyncGenera
       } else if (meaning === CLOSE) {
         depth -= 1;
         if (depth > 0) continue;
+        if (byte !== END) throw notJson('it ends with a "}"');
         ended = true;
         end = index;
       } else if (meaning === COMMA && depth === 1) {
