@@ -54,3 +54,15 @@ it.skipIf(process.platform !== 'linux')('the tar of a bundle, before the files g
   await make({ bundle: true });
   expectOrder('sync 1/@/bundle', 'rename 1/@/bundle', 'sync 1, files there', 'rename cartuids/@', 'sync cartuids');
 });
+
+it('a cart is not ready before it is linked', async () => {
+  restore();
+  let links = 0;
+  restore = await injectFaults(({ name, path = '' }) =>
+    name === 'rename' && path.includes('cartuids') && (links += 1) === 1 ? 'ENOSPC' : undefined,
+  );
+  const [file] = site.lay(1, 1000);
+  await site.post('cart', [{ ...file, path: 'a/b' }]);
+  expect(await site.end('cart')).toBe('error');
+  expect(links).toBe(1);
+});
