@@ -335,6 +335,10 @@ it('a bundle with more members than are taken: refused while it comes in', async
   expect(error?.code).toBe('too-large');
   expect(record).toMatchObject({ state: 'FAILED', complete: true });
   expect(record.exception).toContain('more than the 3 files');
+  // each that is refused is kept on record, too
+  const links = ['a', 'b', 'c', 'd'].map((name) => ({ name: `data/${name}`, type: 'SYMTYPE', link: 'x' }));
+  const refused = await limited.service.receive(piecesOf(pythonTar(links)), { user: 'root' });
+  expect(refused.error?.code).toBe('too-large');
   expect(await limited.leftovers()).toEqual([]);
   await limited.close();
 });
