@@ -32,8 +32,9 @@ function isEntry(entry: unknown): entry is MetadataEntry {
 }
 
 /**
- * What a metadata document says of its transaction: the first value of each table `Transactions.<attribute>`.
- * @returns values by attribute, those that are null or empty left out
+ * What a metadata document says of its transaction: the value of each table `Transactions.<attribute>`.
+ * @returns values by attribute; left out are those that are null or empty, and those with two values: which of them counts
+ * would be anybody's guess, and policy is not to guess otherwise than metadata
  */
 export async function transactionValues(metadata: MetadataDocument): Promise<ReadonlyMap<string, unknown>> {
   const values = new Map<string, unknown>();
@@ -42,9 +43,10 @@ export async function transactionValues(metadata: MetadataDocument): Promise<Rea
   return values;
 }
 
-/** Notes an entry that is of a table `Transactions.<attribute>`, the first one of each: undefined where it is null or empty. */
+/** Notes an entry that is of a table `Transactions.<attribute>`: undefined where it is null or empty, or has another value too. */
 export function noteTransactionValue(values: Map<string, unknown>, { destinationTable, value }: MetadataEntry): void {
   if (!destinationTable.startsWith(TRANSACTION)) return;
   const attribute = destinationTable.slice(TRANSACTION.length);
   if (!values.has(attribute)) values.set(attribute, value === null || value === '' ? undefined : value);
+  else if (String(values.get(attribute)) !== String(value)) values.set(attribute, undefined);
 }

@@ -17,7 +17,7 @@ export class EmbeddedPolicy implements Policy, PolicyQueries {
     const missing = REQUIRED.filter((attribute) => !values.has(attribute));
     if (missing.length > 0) {
       throw new PacificaError('forbidden', `Invalid values for ${missing.join(', ')}`, {
-        hint: `the metadata needs a value for ${missing.map((name) => `Transactions.${name}`).join(', ')}`,
+        hint: `the metadata needs one value for ${missing.map((name) => `Transactions.${name}`).join(', ')}`,
       });
     }
     const [submitter, project, instrument] = REQUIRED.map((attribute) => values.get(attribute));

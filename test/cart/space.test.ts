@@ -1,11 +1,11 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { QueryTypes } from 'sequelize';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { CartFolders } from '../../src/cart/folders.js';
 import { isDead, processMark } from '../../src/lib/process-mark.js';
 import type { Cart } from '../../src/storage/database/carts.js';
@@ -160,6 +160,51 @@ describe.skipIf(!canMount)('a volume of 16 MiB (needs the right to mount)', () =
     expect(await status('first')).toBe('ready');
   });
 
+  it('lru_buffer_time protects a cart no longer than that', async () => {
+    await startSmall({ lruBufferTimeMs: 3_600_000 });
+    const files = site.lay(20, MiB);
+    await site.post('first', files.slice(0, 10));
+    expect(await site.end('first')).toBe('ready');
+    await site.database.sequelize.query(`UPDATE pacifica_cart SET used = ${Date.now() - 3_601_000}`);
+    await site.post('second', files.slice(10));
+    expect(await site.end('second')).toBe('ready');
+    expect(await status('first')).toBeUndefined();
+  });
+
+  it('what is written already is not kept free once more', async () => {
+    let far: FarArchive | undefined;
+    await startSmall({ concurrency: 1 }, (real) => (far = new FarArchive(real)));
+    if (far === undefined) throw new Error('no archive');
+    let goOn: () => void = () => undefined;
+    const last = new Promise<void>((resolve) => (goOn = resolve));
+    const { opened } = far;
+    far.beforeOpen = () => (opened.length === 6 ? last : undefined);
+    await site.post('six', site.lay(6, MiB));
+    // the last file's, and something for its name
+    await until('five are written', async () => {
+      const cart = await site.service.find('six');
+      return cart?.filesReady === 5 && cart.reserved < 1.1 * MiB;
+    }).finally(goOn);
+    expect(await site.end('six')).toBe('ready');
+  });
+
+  it('the room of a cart that was deleted while it was downloaded is used before another one goes', async () => {
+    await startSmall();
+    const files = site.lay(18, MiB);
+    for (const n of [0, 1]) {
+      await site.post(`c${n}`, files.slice(n * 6, n * 6 + 6));
+      expect(await site.end(`c${n}`)).toBe('ready');
+    }
+    const cart = await site.service.find('c1');
+    if (cart === undefined) throw new Error('no cart');
+    const download = await site.another().service.download(cart, undefined);
+    await site.service.remove('c1');
+    await download?.close();
+    await site.post('c2', files.slice(12));
+    expect(await site.end('c2')).toBe('ready');
+    expect(await status('c0')).toBe('ready');
+  });
+
   it('a volume that others fill meanwhile: the cart ends in error and gives its space back', async () => {
     let far: FarArchive | undefined;
     await startSmall({ concurrency: 1 }, (real) => (far = new FarArchive(real)));
@@ -188,14 +233,37 @@ describe.skipIf(!canMount)('a volume of 16 MiB (needs the right to mount)', () =
   });
 });
 
+it('only finished carts that take space can make room', async () => {
+  site = await startCartSite();
+  for (const uid of ['ready', 'linked', 'unfinished']) {
+    site.queue.paused = uid === 'unfinished';
+    await site.post(uid, site.lay(1, 100));
+    if (uid !== 'unfinished') expect(await site.end(uid)).toBe('ready');
+  }
+  await site.database.sequelize.query("UPDATE pacifica_cart SET occupied = 100 WHERE uid <> 'linked'");
+  expect((await site.tables.leastRecentlyUsed(Date.now() + 1000)).map(({ uid }) => uid)).toEqual(['ready']);
+});
+
+it('a cart that is cancelled keeps no room free', async () => {
+  site = await startCartSite();
+  site.queue.paused = true;
+  await site.post('cancelled', site.lay(1, 100));
+  await site.tables.claim(1, 'run');
+  expect(await site.tables.reserve(1, 'run', 1000, () => Promise.resolve(2000))).toBe(0);
+  await site.service.rows.cancel('1', 'no more');
+  expect(await site.service.find('cancelled')).toMatchObject({ status: 'error', reserved: 0 });
+});
+
 describe('purge', () => {
   it('deletes what was last used long ago, and nothing that is being downloaded', async () => {
     site = await startCartSite();
     const files = site.lay(1, 100);
-    for (const uid of ['old', 'downloaded', 'busy', 'new']) {
+    for (const uid of ['old', 'late', 'downloaded', 'busy', 'new']) {
       await site.post(uid, files);
       expect(await site.end(uid)).toBe('ready');
     }
+    await site.post('failed', [{ ...files[0], hashsum: '' }]);
+    expect(await site.end('failed')).toBe('error');
     site.queue.paused = true;
     await site.post('unfinished', files);
     const age = async (uid: string, change: string): Promise<unknown> =>
@@ -206,6 +274,9 @@ describe('purge', () => {
       await age(uid, `created = ${long}, updated = ${long}, used = ${long}`);
       if (uid !== 'unfinished') await age(uid, `ready = ${long}`);
     }
+    // it took its time, and became ready a moment ago
+    await age('late', `created = ${long}`);
+    await age('failed', `created = ${long}, updated = ${long}, used = ${long}`);
     await age('downloaded', `downloaded = ${Date.now() - day}`);
     const cart = await site.service.find('busy');
     if (cart === undefined) throw new Error('no cart');
@@ -217,11 +288,11 @@ describe('purge', () => {
       for await (const { uid } of site.another().service.purge(180 * day, dryRun)) found.push(uid);
       return found;
     };
-    expect(await uids(true)).toEqual(['old']);
+    expect(await uids(true)).toEqual(['old', 'failed']);
     expect(await status('old')).toBe('ready');
-    expect(await uids(false)).toEqual(['old']);
-    expect(await status('old')).toBeUndefined();
-    for (const uid of ['downloaded', 'busy', 'new']) expect(await status(uid)).toBe('ready');
+    expect(await uids(false)).toEqual(['old', 'failed']);
+    for (const uid of ['old', 'failed']) expect(await status(uid)).toBeUndefined();
+    for (const uid of ['late', 'downloaded', 'busy', 'new']) expect(await status(uid)).toBe('ready');
     expect(await status('unfinished')).toBe('waiting');
     expect(existsSync(join(site.volume, 'cartuids', 'old'))).toBe(false);
     await download?.close();
@@ -248,6 +319,41 @@ describe('a download under way', () => {
     expect(await site.tables.lease(before.id, 'too late', Date.now() + 60_000)).toBe(false);
   });
 
+  it('counts as use when it ends, not only when it begins', async () => {
+    const cart = await readyCart('slow');
+    const download = await site.service.download(cart, undefined);
+    await site.database.sequelize.query('UPDATE pacifica_cart SET used = 1, downloaded = 1');
+    await download?.close();
+    const now = await site.service.find('slow');
+    expect(Math.min(now?.used ?? 0, now?.downloaded ?? 0)).toBeGreaterThan(1);
+  });
+
+  it('holds the cart until the last of several has ended', async () => {
+    const cart = await readyCart('shared');
+    const [one, other] = [await site.service.download(cart, undefined), await site.service.download(cart, undefined)];
+    await one?.close();
+    expect(await site.tables.isLeased(cart.id)).toBe(true);
+    await other?.close();
+    expect(await site.tables.isLeased(cart.id)).toBe(false);
+  });
+
+  it('holds the cart for as long as it goes on', async () => {
+    const cart = await readyCart('long');
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    const download = await site.service.download(cart, undefined);
+    // as if the minute was nearly over
+    await site.database.sequelize.query(`UPDATE pacifica_cart_lease SET until = ${Date.now() + 1000}`);
+    vi.advanceTimersByTime(20_000);
+    vi.useRealTimers();
+    await until('it to be renewed', async () => {
+      const [lease] = await site.database.sequelize.query<{ until: number }>('SELECT until FROM pacifica_cart_lease', {
+        type: QueryTypes.SELECT,
+      });
+      return (lease?.until ?? 0) > Date.now() + 30_000;
+    });
+    await download?.close();
+  });
+
   it('goes on when the cart is deleted; then its space is freed', async () => {
     site = await startCartSite();
     const files = site.lay(30, MiB);
@@ -271,6 +377,19 @@ describe('a download under way', () => {
     await other.sweep();
     await queue.idle();
     expect(readdirSync(site.volume)).toEqual(['cartuids']);
+  });
+
+  it('of a cart that was posted again leaves the link of the newer one when it ends', async () => {
+    const old = await readyCart('again');
+    const download = await site.another().service.download(old, undefined);
+    await site.post('again', site.lay(1, 100));
+    expect(await site.end('again')).toBe('ready');
+    const link = readlinkSync(join(site.volume, 'cartuids/again'));
+    await download?.close();
+    await site.service.sweep();
+    await site.queue.idle();
+    expect(existsSync(join(site.volume, String(old.id)))).toBe(false);
+    expect(readlinkSync(join(site.volume, 'cartuids/again'))).toBe(link);
   });
 
   it('of a process of this machine that died is over at once', async () => {
@@ -357,5 +476,21 @@ describe('the sweep', () => {
     expect(readdirSync(join(site.volume, '1')).sort()).toEqual(['@cart', 'kept', 'neighbour']);
     await site.service.remove('kept');
     expect(readdirSync(join(site.volume, '1'))).toEqual(['neighbour']);
+  });
+
+  it('removes the folder of another cart that had the number before the database was made anew', async () => {
+    site = await startCartSite();
+    await site.tables.post('new').add(
+      Array.from({ length: 5001 }, (_, n) => ({
+        ...{ archiveId: '1', path: `f${n}`, newFolders: 0 },
+        ...{ hashtype: 'sha1', hashsum: '0'.repeat(40) },
+      })),
+    );
+    expect(await site.tables.get(1)).toMatchObject({ uid: 'new' });
+    await mkdir(join(site.volume, '1/old'), { recursive: true });
+    await writeFile(join(site.volume, '1/@cart'), 'old');
+    await site.service.sweep();
+    await site.queue.idle();
+    expect(readdirSync(site.volume)).toEqual([]);
   });
 });

@@ -90,6 +90,56 @@ describe('bringing files', () => {
     expect((await site.service.find('copied'))?.occupied).toBe(8192);
   });
 
+  it('has the times of the archive in whole seconds, never later ones', async () => {
+    await start({ settings: { copy: 'always' } });
+    const file = await site.put(1, 'one', 1_478_000_000_900);
+    await site.post('times', [{ ...file, path: 'a' }]);
+    expect(await site.end('times')).toBe('ready');
+    const id = (await site.service.find('times'))?.id ?? 0;
+    expect(await site.tables.files(id, 0, 1)).toMatchObject([{ mtime: 1_478_000_000 }]);
+  });
+
+  it('brings several files at a time', async () => {
+    await startFar({ settings: { concurrency: 4 } });
+    let letIn: () => void = () => undefined;
+    const four = new Promise<void>((resolve) => (letIn = resolve));
+    far.beforeOpen = () => four;
+    await site.post('together', site.lay(8, 100));
+    await until('four at a time', () => far.opened.length === 4).finally(letIn);
+    expect(await site.end('together')).toBe('ready');
+  });
+
+  it('tells bytes of files that are on their way; those of a try that failed count no more', async () => {
+    await startFar();
+    const [file] = site.lay(1, 10_000);
+    let goOn: () => void = () => undefined;
+    const asked = new Promise<void>((resolve) => (goOn = resolve));
+    far.chunks = async function* (_id, bytes) {
+      for await (const chunk of bytes) {
+        yield chunk.subarray(0, 6000);
+        if (far.opened.length === 1) throw gone();
+        await asked;
+        yield chunk.subarray(6000);
+      }
+    };
+    await site.post('long', [{ ...file }]);
+    await until('the second try', () => far.opened.length === 2);
+    const bytes = async (): Promise<string | null> => {
+      const answer = await fetch(`${site.server.url}/long`, { method: 'HEAD' });
+      expect(answer.headers.get('x-pacifica-files-ready')).toBe('0');
+      return answer.headers.get('x-pacifica-bytes-ready');
+    };
+    // the first try's may have been written meanwhile: the next word is the second one's
+    const seen = new Set<string | null>();
+    await until('its bytes', async () => {
+      const now = await bytes();
+      seen.add(now);
+      return now === '6000';
+    }).finally(goOn);
+    expect([...seen].filter((now) => Number(now) > 6000)).toEqual([]);
+    expect(await site.end('long')).toBe('ready');
+  });
+
   it('streams from an archive elsewhere', async () => {
     await startFar();
     const files = site.lay(20, 300_000, 1000);
@@ -128,6 +178,7 @@ describe('bringing files', () => {
     // the other one was brought all the same
     expect((await site.service.find('rotten'))?.filesReady).toBe(1);
     expect(existsSync(join(site.volume, 'cartuids/rotten'))).toBe(false);
+    expect(readdirSync(join(site.volume, site.queue.noted[0] ?? '', 'rotten/f'))).toEqual(['0']);
   });
 
   it('one bad file does not stop the others', async () => {
@@ -139,6 +190,41 @@ describe('bringing files', () => {
     const cart = await site.service.find('mixed');
     expect(cart?.filesReady).toBe(29);
     expect(cart?.message).toMatch(/^1 of 30 files failed: f\/3: .*1003/);
+  });
+
+  it('a file that failed in an earlier run has failed, however well the next one goes', async () => {
+    await startFar();
+    const files = site.lay(2, 100, 1000);
+    await site.archive.delete(parseArchiveId('1000'));
+    far.beforeOpen = () => {
+      if (site.queue.errors.length === 0) throw gone();
+    };
+    await site.post('two-runs', files);
+    expect(await site.end('two-runs')).toBe('error');
+    expect(site.queue.errors).toHaveLength(1);
+    expect(await messageOf('two-runs')).toMatch(/^1 of 2 files failed: f\/0: .*1000/);
+  });
+
+  it('the message tells what a person can act on, and nothing of our insides', async () => {
+    await startFar();
+    const [file] = site.lay(1, 100, 1000);
+    far.beforeOpen = () => {
+      throw new TypeError('undefined is not /srv/secret');
+    };
+    await site.post('bug', [{ ...file }]);
+    expect(await site.end('bug')).toBe('error');
+    expect(await messageOf('bug')).toBe(
+      '1 of 1 files failed: f/0: The server met an error of its own; its log says which.',
+    );
+    far.beforeOpen = () => undefined;
+    // a path that is taken, and that does not fit behind the volume's own
+    const path = `${`${'d'.repeat(250)}/`.repeat(16)}${'x'.repeat(70)}`;
+    await site.post('deep', [{ ...file, path }]);
+    expect(await site.end('deep')).toBe('error');
+    const id = (await site.service.find('deep'))?.id ?? 0;
+    expect(await site.tables.filesOf(id, 'error', 0, 1)).toMatchObject([
+      { message: 'The path is too long for the volume.' },
+    ]);
   });
 
   it('1,000 small files take a second or so (fault 14)', async () => {
@@ -163,6 +249,49 @@ describe('failures that may pass', () => {
     await site.post('flaky', files);
     expect(await site.end('flaky')).toBe('ready');
     expect(calls).toBeGreaterThan(12);
+    // at once, not when the queue begins the whole cart again
+    expect(site.queue.errors).toEqual([]);
+  });
+
+  it('are tried again after a pause, the next time after a longer one', async () => {
+    await startFar();
+    const times: number[] = [];
+    far.beforeOpen = () => {
+      times.push(performance.now());
+      if (times.length < 3) throw gone();
+    };
+    await site.post('patient', site.lay(1, 100));
+    expect(await site.end('patient')).toBe('ready');
+    const [first = 0, second = 0, third = 0] = times;
+    expect(second - first).toBeGreaterThan(190);
+    expect(third - second).toBeGreaterThan(390);
+  });
+
+  it('as often as they like, as long as each run gets something done', async () => {
+    await startFar();
+    const runs = new Set<number>();
+    far.beforeOpen = () => {
+      const run = site.queue.errors.length;
+      if (runs.has(run)) throw gone();
+      runs.add(run);
+    };
+    // more runs than may fail in a row
+    await site.post('crawling', site.lay(14, 100));
+    expect(await site.end('crawling')).toBe('ready');
+    expect(runs.size).toBeGreaterThan(8);
+  });
+
+  it('keep no room on the volume while the cart waits for its next run', async () => {
+    await startFar();
+    far.beforeOpen = () => {
+      throw gone();
+    };
+    site.queue.paused = true;
+    await site.post('waiting', site.lay(1, 100));
+    const id = site.queue.noted[0] ?? '';
+    const run = site.service.handler(id, { attempt: 1, signal: new AbortController().signal });
+    await expect(run).rejects.toMatchObject({ code: 'unavailable' });
+    expect(await site.service.find('waiting')).toMatchObject({ status: 'staging', reserved: 0 });
   });
 
   it('an archive that is down for a while: the cart waits, and goes on by itself', async () => {
@@ -343,6 +472,26 @@ describe('crashes', () => {
     expect(queue.noted).toEqual([]);
   });
 
+  it('a list of files that never came to its end is seen by nobody, and swept away after an hour', async () => {
+    await start();
+    const posting = site.tables.post('half');
+    await posting.add(
+      Array.from({ length: 5001 }, (_, n) => ({
+        ...{ archiveId: '1', path: `f${n}`, newFolders: 0 },
+        ...{ hashtype: 'sha1', hashsum: '0'.repeat(40) },
+      })),
+    );
+    expect(await site.service.find('half')).toBeUndefined();
+    await site.service.sweep();
+    await site.queue.idle();
+    expect(await site.tables.files(1, 0, 1)).toHaveLength(1);
+    await site.database.sequelize.query(`UPDATE pacifica_cart SET created = ${Date.now() - 3_700_000}`);
+    await site.service.sweep();
+    await site.queue.idle();
+    expect(await site.tables.files(1, 0, 1)).toEqual([]);
+    expect(await site.tables.get(1)).toBeUndefined();
+  });
+
   it('a bundle that was whole when the process died is not made again', async () => {
     await startFar();
     const files = site.lay(3, 100, 1000);
@@ -359,6 +508,31 @@ describe('crashes', () => {
     expect((await site.service.find('whole'))?.status).toBe('ready');
     expect(far.opened).toEqual([]);
     expect(statSync(bundle).ino).toBe(ino);
+  });
+});
+
+describe('a list of thousands of files', () => {
+  const list = (count: number): object[] =>
+    Array.from({ length: count }, (_, n) => ({ id: 1, path: `f${n}`, hashtype: 'sha1', hashsum: '' }));
+
+  it('keeps its order', async () => {
+    await start();
+    site.queue.paused = true;
+    expect(await site.post('many', list(10_002))).toBe(201);
+    expect((await site.service.find('many'))?.filesTotal).toBe(10_002);
+    const paths: string[] = [];
+    for (let from = 0; from < 10_002; from += 2000) {
+      for (const { path } of await site.tables.files(1, from, 2000)) paths.push(path);
+    }
+    expect(paths).toEqual(Array.from({ length: 10_002 }, (_, n) => `f${n}`));
+  });
+
+  it('leaves nothing when its last one is refused', async () => {
+    await start();
+    // more than is stored at a time, so that the first of it was
+    expect(await site.post('many', [...list(8000), { id: 1 }])).toBe(400);
+    expect(await site.tables.files(1, 0, 1)).toEqual([]);
+    expect(await site.tables.get(1)).toBeUndefined();
   });
 });
 

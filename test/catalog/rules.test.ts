@@ -69,6 +69,21 @@ describe('who may ingest what', () => {
     await expect(checking).rejects.toMatchObject({ code: 'forbidden', message });
   });
 
+  it('not who names two submitters, one of whom may: metadata could take the other', async () => {
+    const mine = entries(10, '1234a', 54);
+    const policy = await policyOf(example);
+    await policy.check([...mine, ...entries('10', '1234a', '54')], 'dmlb2001');
+    for (const both of [
+      [...mine, ...entries(100, '1234a', 54)],
+      [...entries(100, '1234a', 54), ...mine],
+    ]) {
+      await expect(policy.check(both, 'dmlb2001')).rejects.toMatchObject({
+        code: 'forbidden',
+        message: 'Invalid values for submitter',
+      });
+    }
+  });
+
   it('anybody, where there are no rules', async () => {
     await new EmbeddedPolicy().check(entries(7, 'x', 'y'), 'root');
   });

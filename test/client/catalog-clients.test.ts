@@ -119,6 +119,18 @@ describe('PolicyClient with the original service', () => {
     expect(seen).toHaveLength(1);
   });
 
+  it('takes no other refusal for a word of policy', async () => {
+    const { url } = await replay(failure('400 Bad Request', 'Invalid JSON document'));
+    const checking = closing(new PolicyClient(`${url}/ingest`, 'X')).check([], 'root');
+    await expect(checking).rejects.toMatchObject({ code: 'invalid' });
+  });
+
+  it('tries again what may pass', async () => {
+    const { url, seen } = await replay(failure('503 Service Unavailable', 'busy'), ok({ status: 'success' }));
+    await closing(new PolicyClient(`${url}/ingest`, 'X')).check(transactionEntries(1), 'root');
+    expect(seen.map(({ body }) => body)).toEqual(Array(2).fill(JSON.stringify(transactionEntries(1))));
+  });
+
   it('takes no other page for a permission', async () => {
     const { url } = await replay({ status: 200, body: '{"status": "failure"}' });
     const checking = closing(new PolicyClient(`${url}/ingest`, 'X')).check([], 'root');
@@ -169,6 +181,12 @@ describe('MetadataClient with the original service', () => {
       [1011, 'a/b'],
     ]);
     expect(await open(url).files({ hashsum: recorded.hashsum, below: 1012 })).toHaveLength(1);
+  });
+
+  it('looks again when that may pass', async () => {
+    const { url, seen } = await replay(failure('503 Service Unavailable', 'busy'), ok([recorded]));
+    expect(await open(url).files({ hashsum: recorded.hashsum })).toEqual([recorded]);
+    expect(seen).toHaveLength(2);
   });
 
   it('finds nothing', async () => {
@@ -223,6 +241,25 @@ describe('MetadataClient with the original service', () => {
       code: 'exists',
       message: expect.stringContaining('duplicated ID') as string,
     });
+  });
+
+  it('takes a transaction without files for done when the service knows it', async () => {
+    const { url, seen } = await replay(duplicate, ok([]), ok({ _id: 1001 }));
+    await open(url).ingest(transactionEntries(1001), 'root');
+    expect(seen[2]).toMatchObject({ method: 'GET', url: '/transactioninfo/by_id/1001' });
+  });
+
+  it('compares all files, a thousand at a time', async () => {
+    const ids = Array.from({ length: 1001 }, (_, index) => index + 1);
+    const sent = transactionEntries(1001, ...ids.map((id) => fileEntry(id)));
+    const there = ids.map((id) => ({ ...recorded, _id: id, hashsum: sumOf(id) }));
+    const first = ok(there.slice(0, 1000));
+    const whole = await replay(duplicate, first, ok(there.slice(1000)));
+    await open(whole.url).ingest(sent, 'root');
+    for (const last of [[], [{ ...recorded, _id: 1001, hashsum: sumOf(7) }]]) {
+      const { url } = await replay(duplicate, first, ok(last));
+      await expect(open(url).ingest(sent, 'root')).rejects.toMatchObject({ code: 'exists' });
+    }
   });
 
   it('passes on why the service refuses what is not there', async () => {

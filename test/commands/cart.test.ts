@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Database } from '../../src/storage/database/database.js';
 import { sha1 } from '../support/bundle.js';
 import { type CliResult, pacifica } from '../support/cli.js';
 import { type CartRequest, cartEnd, postCart } from '../support/main-job.js';
@@ -249,6 +250,21 @@ describe('cart purge', () => {
       (await admin('cart', 'purge', '--time-ago', '0 seconds')).text().includes('busy'),
     );
     expect(readdirSync(join(data, 'cart'))).toEqual(['cartuids']);
+  });
+
+  it('deletes what is older than 180 days when it is not told an age', async () => {
+    const database = await Database.open(`sqlite://${join(data, 'pacifica.db')}`);
+    for (const [uid, days] of [
+      ['aged', 181],
+      ['young', 179],
+    ] as const) {
+      expect(await cart(uid, [lay('702', 'a', 'a')])).toBe('ready');
+      const at = Date.now() - days * 86_400_000;
+      await database.writeStatement('UPDATE pacifica_cart SET used = $at, ready = $at WHERE uid = $uid', { at, uid });
+    }
+    await database.close();
+    expect((await admin('cart', 'purge')).text()).toBe('aged\n');
+    expect(await status('young')).toBe(204);
   });
 
   it.each(['soon', '60 fortnights', '-1 days', 'days', '1e3 days', ''])('refuses %j as an age', async (age) => {

@@ -147,6 +147,16 @@ export function catalogContract(open: () => Promise<CatalogTenant>): void {
       expect(await find({ transaction, name: 'grüße' })).toEqual([]);
     });
 
+    it('believes no uploader what is its own to say of a file', async () => {
+      const [transaction = 0, file = 0] = freshIds(2);
+      const said = '2001-01-01T00:00:00';
+      const own = { deleted: said, created: said, updated: said, transaction: 7 };
+      await catalog.metadata.ingest(transactionEntries(transaction, fileEntry(file, own)), 'root');
+      const [found] = await catalog.metadata.files({ _id: file });
+      expect(found).toMatchObject({ deleted: null, transaction });
+      expect([found?.created, found?.updated]).not.toContain(said);
+    });
+
     it('gives a long list whole or in pages, newest first', async () => {
       const [transaction = 0, ...files] = freshIds(1202);
       await catalog.metadata.ingest(transactionEntries(transaction, ...files.map((id) => fileEntry(id))), 'root');
@@ -230,6 +240,14 @@ export function catalogContract(open: () => Promise<CatalogTenant>): void {
       expect(await found({ key: 'nothing', value: 'x' })).toEqual([]);
     });
 
+    it('gives no key to a file of another transaction', async () => {
+      const [first = 0, second = 0, file = 0] = freshIds(3);
+      await catalog.metadata.ingest(transactionEntries(first, fileEntry(file)), 'root');
+      const pair = { destinationTable: 'FileKeyValue', key: `of ${second}`, value: 'x', file_id: file };
+      await catalog.metadata.ingest(transactionEntries(second, pair), 'root');
+      expect(await catalog.metadata.files({ key: `of ${second}`, value: 'x' })).toEqual([]);
+    });
+
     it('brings hashes, folders and times to one form', async () => {
       const [transaction = 0, file = 0] = freshIds(2);
       await catalog.metadata.ingest(
@@ -252,6 +270,35 @@ export function catalogContract(open: () => Promise<CatalogTenant>): void {
           mtime: '2016-11-29T13:09:05.250000',
         },
       ]);
+    });
+
+    it.each(['TEXT/plain', 'chemical/x-pdb'])('takes the mimetype %s', async (mimetype) => {
+      const [transaction = 0, file = 0] = freshIds(2);
+      await catalog.metadata.ingest(transactionEntries(transaction, fileEntry(file, { mimetype })), 'root');
+      expect(await catalog.metadata.files({ _id: file })).toMatchObject([{ mimetype }]);
+    });
+
+    it('takes a number, a truth and nothing for the value of a key', async () => {
+      const [transaction = 0, file = 0] = freshIds(2);
+      const pairs = [27.5, true, null].map((value) => ({
+        destinationTable: 'TransactionKeyValue',
+        key: `k${file}`,
+        value,
+      }));
+      await catalog.metadata.ingest(transactionEntries(transaction, fileEntry(file), ...pairs), 'root');
+      for (const value of ['27.5', 'true', '']) {
+        expect(ids(await catalog.metadata.files({ key: `k${file}`, value }))).toEqual([file]);
+      }
+    });
+
+    it('takes one of the two times of a file for the other', async () => {
+      const [transaction = 0, a = 0, b = 0] = freshIds(3);
+      const files = [fileEntry(a, { mtime: undefined }), fileEntry(b, { ctime: null })];
+      await catalog.metadata.ingest(transactionEntries(transaction, ...files), 'root');
+      const time = '2016-11-29T14:09:05';
+      for (const file of await catalog.metadata.files({ transaction })) {
+        expect(file).toMatchObject({ mtime: time, ctime: time });
+      }
     });
 
     it.each([
@@ -301,6 +348,7 @@ export function catalogContract(open: () => Promise<CatalogTenant>): void {
     it.each([
       ['no transaction id', [{ destinationTable: 'Transactions._id', value: null }]],
       ['two transaction ids', [{ destinationTable: 'Transactions._id', value: 987654 }]],
+      ['a key that is too long', [{ destinationTable: 'TransactionKeyValue', key: 'k'.repeat(256), value: '1' }]],
       ['a key without name', [{ destinationTable: 'TransactionKeyValue', key: '', value: '1' }]],
       ['a value that is a list', [{ destinationTable: 'TransactionKeyValue', key: 'k', value: [1] }]],
       ['a project that is an object', [{ destinationTable: 'Transactions.project', value: {} }]],

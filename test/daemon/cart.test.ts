@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CartSite, startCartSite } from '../support/cart.js';
@@ -89,6 +89,8 @@ describe('the wire', () => {
       ]),
     );
     expect(before.header('content-length')).toBeUndefined();
+    // nobody has been asked for sizes yet
+    expect(before.header('x-pacifica-bytes-total')).toBeUndefined();
 
     const get = await curl([`${url}/slow`]);
     expect(get.status).toBe(202);
@@ -204,6 +206,12 @@ describe('what is refused', () => {
       () => JSON.stringify({ fileids: [file()], bundle: 'yes' }),
       'bundle is not true or false',
     ],
+    [
+      'two lists',
+      () => `{"fileids": [${JSON.stringify(file())}], "fileids": [${JSON.stringify(file())}]}`,
+      'fileids is there twice',
+    ],
+    ['a hash of any length', () => one({ hashsum: 'a'.repeat(256) }), 'fileids[0].hashsum is longer than 255'],
     ['no id', () => one({ id: undefined }), 'fileids[0].id is not a string'],
     ['an id that leads elsewhere (fault 12)', () => one({ id: '../t/f30' }), 'fileids[0].id: archive id "../t/f30"'],
     ['an id with an escape (fault 12)', () => one({ id: '..%252Ft' }), 'fileids[0].id: archive id'],
@@ -342,6 +350,7 @@ with urllib.request.urlopen(sys.argv[1]) as answer, tarfile.open(fileobj=answer,
     expect(answer.header('content-encoding')).toBeUndefined();
     expect(answer.header('content-length')).toBe(String(answer.body.length));
     expect(answer.header('accept-ranges')).toBe('bytes');
+    expect(answer.header('link')).toBe('<form/manifest>; rel="describedby"; type="text/plain"');
     expect(answer.header('etag')).toMatch(/^"[^"]+"$/);
     const readyAt = (await site.service.find('form'))?.ready ?? 0;
     const seen = JSON.parse(await run('python3', ['-c', PYTHON, `${url}/form?filename=my_cart.tar`])) as unknown;
@@ -370,16 +379,13 @@ with urllib.request.urlopen(sys.argv[1]) as answer, tarfile.open(fileobj=answer,
 
   it('saves under its name with curl -O -J', async () => {
     await ready('saved');
+    await site.database.sequelize.query("UPDATE pacifica_cart SET ready = 1500000000000 WHERE uid = 'saved'");
     const out = join(site.folder, 'saved');
     mkdirSync(out);
     for (const query of ['?filename=my_cart.tar', '?filename=with%20blank.tar', '']) {
       await run('curl', ['-sSf', '-O', '-J', `${url}/saved${query}`], out);
     }
-    const stamp = new Date((await site.service.find('saved'))?.ready ?? 0)
-      .toISOString()
-      .slice(0, 19)
-      .replace(/[-T:]/g, '_');
-    expect(readdirSync(out).sort()).toEqual([`data_${stamp}.tar`, 'my_cart.tar', 'with blank.tar']);
+    expect(readdirSync(out).sort()).toEqual(['data_2017_07_14_02_40_00.tar', 'my_cart.tar', 'with blank.tar']);
     await run('tar', ['xf', 'my_cart.tar'], out);
     expect(readFileSync(join(out, 'my_cart/1/2/3/hello.txt'), 'utf8')).toBe('hello');
   });
@@ -415,6 +421,15 @@ with urllib.request.urlopen(sys.argv[1]) as answer, tarfile.open(fileobj=answer,
     expect(outside.json()).toMatchObject({ status: '416 Range Not Satisfiable', traceback: '' });
   });
 
+  it('is another tar when the uid is posted again, and says so', async () => {
+    const tags = new Set<string | undefined>();
+    for (let time = 0; time < 2; time += 1) {
+      await ready('tagged');
+      tags.add((await curl(['-r', '0-0', `${url}/tagged?filename=a.tar`])).header('etag'));
+    }
+    expect(tags.size).toBe(2);
+  });
+
   it('is another tar under another name, and says so', async () => {
     await ready('etag');
     const tag = async (query: string): Promise<string | undefined> =>
@@ -440,6 +455,21 @@ with urllib.request.urlopen(sys.argv[1]) as answer, tarfile.open(fileobj=answer,
     expect(part.body.equals(answer.body.subarray(512, 1024))).toBe(true);
   });
 
+  it('is a bundle for those who do not say, where [cartd] bundle_task is on', async () => {
+    const bundling = await startCartSite({ settings: { bundleDefault: true } });
+    const file = { ...(await bundling.put(1, 'one')), path: 'one' };
+    for (const [uid, extra, bundle] of [
+      ['silent', {}, true],
+      ['null', { bundle: null }, true],
+      ['against', { bundle: false }, false],
+    ] as const) {
+      expect(await bundling.post(uid, [file], extra)).toBe(201);
+      expect(await bundling.end(uid)).toBe('ready');
+      expect((await bundling.service.find(uid))?.bundle).toBe(bundle);
+    }
+    await bundling.close();
+  });
+
   it('lies on the volume for sites that export it', async () => {
     await ready('exported');
     const id = (await site.service.find('exported'))?.id ?? 0;
@@ -447,6 +477,18 @@ with urllib.request.urlopen(sys.argv[1]) as answer, tarfile.open(fileobj=answer,
     const file = join(site.volume, String(id), 'exported', '1/world.txt');
     expect(statSync(file).mode & 0o777).toBe(0o444);
     expect(statSync(file).mtimeMs).toBe(1_600_000_000_000);
+  });
+
+  it('never follows a symbolic link that somebody laid on the volume', async () => {
+    await ready('link');
+    const outside = join(site.folder, 'outside');
+    writeFileSync(outside, 'world!');
+    const file = join(site.volume, 'cartuids/link/1/world.txt');
+    rmSync(file);
+    symlinkSync(outside, file);
+    const answer = await curl([`${url}/link`]);
+    expect(answer.body.includes('world!')).toBe(false);
+    expect([answer.exitCode, answer.status]).not.toEqual([0, 200]);
   });
 
   it('ends with a cut connection when a file can not be read', async () => {
@@ -505,7 +547,16 @@ describe('status and manifest', () => {
   });
 
   it.each(['sha1', 'md5', 'sha256', 'sha512'])('the manifest satisfies %ssum -c, odd names too', async (hashtype) => {
-    const files = ['plain', 'with blank', 'back\\slash', 'new\nline', '*star', 'sub/Größe', 'cr\rinside'];
+    const files = [
+      'plain',
+      'with blank',
+      'back\\slash',
+      'new\nline',
+      '*star',
+      'sub/Größe',
+      'cr\rinside',
+      'at its end\r',
+    ];
     const hashsum = createHash(hashtype).update('hello').digest('hex');
     await site.post(
       'manifest',

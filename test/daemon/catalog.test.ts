@@ -326,6 +326,7 @@ describe('GET /files', () => {
     ['subdir', () => `transaction=${transaction}&subdir=`, () => [second]],
     ['mimetype', () => `transaction=${transaction}&mimetype=text/plain`, () => [second]],
     ['limit', () => `transaction=${transaction}&limit=1`, () => [second]],
+    ['below', () => `transaction=${transaction}&below=${second}`, () => [first]],
     ['page', () => `transaction=${transaction}&limit=1&page=2`, () => [first]],
     ["the originals' paging", () => `transaction=${transaction}&items_per_page=1&page_number=2`, () => [first]],
     [

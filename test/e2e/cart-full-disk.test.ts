@@ -111,3 +111,13 @@ test.runIf(canMount)(
     expect(statuses).toEqual([404, 204, 204]);
   },
 );
+
+test.runIf(canMount)('lru_buffer_time, in seconds, keeps a cart from making room', async () => {
+  const running = await start({ PACIFICA_CARTD_LRU_BUFFER_TIME: '60' });
+  await postCart(running, 'young', lay(100, [40 * MB]));
+  expect(await cartEnd(running, 'young')).toBe('ready');
+  await postCart(running, 'other', lay(200, [40 * MB]));
+  expect(await cartEnd(running, 'other')).toBe('error');
+  expect(await messageOf(running, 'other')).toBe('No Space Available');
+  expect((await fetch(`${running.urls.cart}/young`, { method: 'HEAD' })).status).toBe(204);
+});

@@ -129,6 +129,8 @@ describe('the metadata itself', () => {
     ['a folder that leads out', change('subdir', 'data/../../etc'), /has a part "\.\."/],
     ['a name that leads out', change('name', '../a'), /has a part "\.\."/],
     ['no name', change('name', ''), /it has no "name"/],
+    ['the name of a folder', change('name', '.'), /its "name" is not that of a file/],
+    ['a name that ends like a folder', change('name', 'a/'), /its "name" is not that of a file/],
     ['no size', change('size', null), /its "size" is not a number/],
     ['a size that is none', change('size', 1.5), /its "size" is not a number/],
     ['no hash', change('hashsum', undefined), /it has no "hashsum"/],
@@ -175,6 +177,13 @@ describe('forms that old uploaders send', () => {
     const state = await ingest(tar);
     expect(state).toMatchObject({ state: 'OK' });
     expect(await site.catalog.metadata.files({ transaction: state.job_id })).toMatchObject([{ subdir: '', name: 'f' }]);
+  });
+
+  it('a size as text', async () => {
+    const tar = bundle({ f: 'four' }, { entries: (all) => all.map((e) => ('size' in e ? { ...e, size: '4' } : e)) });
+    const state = await ingest(tar);
+    expect(state).toMatchObject({ state: 'OK', exception: '' });
+    expect(await site.catalog.metadata.files({ transaction: state.job_id })).toMatchObject([{ size: 4 }]);
   });
 
   it('fault 30: "sha1:" before the hash, capital letters', async () => {
@@ -274,6 +283,38 @@ describe('forms that old uploaders send', () => {
     }
   });
 
+  it('metadata that comes first with several hash types: the one that most files have is taken', async () => {
+    const opened: string[] = [];
+    const { drafts } = site.archive;
+    const watched = overriding(drafts, {
+      open: (group, name) => {
+        opened.push(name);
+        return drafts.open(group, name);
+      },
+    });
+    const service = site.another({ archive: overriding<Archive>(site.archive, { drafts: watched }) });
+    const types = new Map([
+      ['a', 'md5'],
+      ['b', 'sha256'],
+      ['c', 'sha256'],
+      ['d', 'sha512'],
+    ]);
+    const entries = (all: Record<string, unknown>[]): unknown =>
+      all.map((entry) => {
+        const type = types.get(String(entry.name));
+        return type === undefined ? entry : { ...entry, hashtype: type, hashsum: sum(String(entry.name), type) };
+      });
+    const tar = bundle(Object.fromEntries([...types.keys()].map((name) => [name, name])), {
+      metadata: 'first',
+      entries,
+    });
+    const { record } = await service.receive(piecesOf(tar), { user: 'root' });
+    await site.run(record.job_id, service);
+    expect(await site.state(record.job_id)).toMatchObject({ state: 'OK', exception: '' });
+    // by their numbers in the bundle: those of another type are read once more
+    expect(opened.sort()).toEqual(['0', '3']);
+  });
+
   it('metadata that comes last: the hash by setting is taken', async () => {
     const { drafts } = site.archive;
     const unread = overriding(drafts, { open: () => Promise.reject(new Error('it was read once more')) });
@@ -294,6 +335,10 @@ it('a bundle with more members than are taken: refused while it comes in', async
   expect(error?.code).toBe('too-large');
   expect(record).toMatchObject({ state: 'FAILED', complete: true });
   expect(record.exception).toContain('more than the 3 files');
+  // each that is refused is kept on record, too
+  const links = ['a', 'b', 'c', 'd'].map((name) => ({ name: `data/${name}`, type: 'SYMTYPE', link: 'x' }));
+  const refused = await limited.service.receive(piecesOf(pythonTar(links)), { user: 'root' });
+  expect(refused.error?.code).toBe('too-large');
   expect(await limited.leftovers()).toEqual([]);
   await limited.close();
 });

@@ -371,6 +371,21 @@ describe('ids', () => {
     }
   });
 
+  it('are taken of the modes of the wire: one of upload_job for the job, as many of file as it has files', async () => {
+    const taken: [mode: string, count: number][] = [];
+    const take: Catalog['ids']['take'] = async (mode, count) => {
+      taken.push([mode, count]);
+      return site.catalog.ids.take(mode, count);
+    };
+    const service = site.another(withCatalog({ ids: { take } }));
+    const { record } = await service.receive(piecesOf(TAR), { user: 'root' });
+    await site.run(record.job_id, service);
+    expect(taken).toEqual([
+      ['upload_job', 1],
+      ['file', Object.keys(FILES).length],
+    ]);
+  });
+
   it('fault 21: jobs that run at once, on two services, have different ones', async () => {
     const jobs = await Promise.all(
       Array.from({ length: 10 }, (_, index) =>

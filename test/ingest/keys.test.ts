@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import type { StateRecord } from '../../src/ingest/state.js';
 import { Database } from '../../src/storage/database/database.js';
 import { IngestJobs } from '../../src/storage/database/ingest-jobs.js';
@@ -7,6 +8,7 @@ import { syncSchema } from '../../src/storage/database/schema.js';
 import { type CurlAnswer, curl } from '../support/curl.js';
 import { databaseKinds } from '../support/databases.js';
 import { bundle, incomingFile, type IngestSite, startIngest, TRANSACTION } from '../support/ingest.js';
+import { collect } from '../support/streams.js';
 import { until } from '../support/until.js';
 
 // Idempotency-Key: a request that is sent again, since its answer got lost, does not ingest twice
@@ -71,6 +73,18 @@ it('while the first one still comes in: its job, without a byte of the second be
   expect(answer.json()).toMatchObject({ job_id: first, state: 'OK', task: 'UPLOADING', complete: false });
   sent.end(BODY.subarray(1000));
   await until('the end of the upload', async () => (await site.service.job(first)).phase === 'queued');
+});
+
+it('of a body that is not read: the connection ends with the answer, since nobody can tell where the next request begins', async () => {
+  const key = newKey();
+  const first = jobOf(await upload(key));
+  const headers = { 'Content-Length': 2 ** 30, 'Idempotency-Key': key };
+  const sent = request(`${site.url}/upload`, { method: 'POST', headers });
+  sent.write(BODY.subarray(0, 1000));
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+  expect(JSON.parse((await collect(answer)).toString())).toMatchObject({ job_id: first });
+  expect(answer.headers.connection).toBe('close');
+  sent.destroy();
 });
 
 it('is free again when its upload came to nothing', async () => {

@@ -6,6 +6,7 @@ export interface Step {
   /** number of the call since the faults were put in, from 1 */
   readonly number: number;
   readonly name: string;
+  /** of a sync: that of what is synced, as far as this system tells (Linux) */
   readonly path: string | undefined;
 }
 
@@ -61,26 +62,31 @@ export async function injectFaults(plan: (step: Step) => Fault | undefined): Pro
     undo.push(() => (host[name] = original));
   };
 
-  const asPromise = (host: Host, name: string, pathOf: (args: unknown[]) => string | undefined): void =>
+  const asPromise = (host: Host, name: string, pathOf: (args: unknown[], self: unknown) => string | undefined): void =>
     replace(
       host,
       name,
       (original) =>
         async function (this: unknown, ...args: unknown[]): Promise<unknown> {
-          const fault = faultOf(name, pathOf(args));
+          const fault = faultOf(name, pathOf(args, this));
           await inflict(fault, name, stuck);
           return original.apply(this, fault === 'short' ? halved(args) : args);
         },
     );
   for (const name of NAMED) asPromise(fs.promises, name, ([path]) => String(path));
-  for (const name of ON_HANDLE) asPromise(prototype, name, () => undefined);
+  for (const name of ON_HANDLE) {
+    asPromise(prototype, name, (_, handle) =>
+      name === 'sync' ? pathOfDescriptor((handle as fs.promises.FileHandle).fd) : undefined,
+    );
+  }
   replace(fs.promises, 'open', (original) => async (...args) => {
     if (changes(args[1])) await inflict(faultOf('open', String(args[0])), 'open', stuck);
     return original(...args);
   });
 
   for (const [name, label] of Object.entries(PLAIN)) {
-    const pathOf = ([first]: unknown[]): string | undefined => (WITH_PATH.has(name) ? String(first) : undefined);
+    const pathOf = ([first]: unknown[]): string | undefined =>
+      WITH_PATH.has(name) ? String(first) : name === 'fsync' ? pathOfDescriptor(Number(first)) : undefined;
     replace(fs, name, (original) => (...args) => {
       if (name === 'open' && !changes(args[1])) return original(...args);
       const fault = faultOf(label, pathOf(args));
@@ -102,6 +108,14 @@ export async function injectFaults(plan: (step: Step) => Fault | undefined): Pro
     syncBuiltinESMExports();
     release();
   };
+}
+
+function pathOfDescriptor(descriptor: number): string | undefined {
+  try {
+    return fs.readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param flags what a file is opened with; numbers are only used for reading */
