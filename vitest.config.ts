@@ -10,6 +10,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     // in CI a test that hangs on the moment is tried once more, and told as such ("retry x1"): each one told is to be mended
     retry: process.env.CI === undefined ? 0 : 1,
-    globalSetup: ['test/support/build.ts'],
+    globalSetup: ['test/support/build.ts', 'test/support/memory-folder.ts'],
   },
 });
