@@ -217,7 +217,9 @@ describe('one work', () => {
 describe('a process that writes without end', () => {
   /** @param enough called with each number that was promised; true ends it */
   async function writeOn(enough: (number: number) => boolean): Promise<number[]> {
-    const child = spawn(process.execPath, ['--import', 'tsx', WRITE_ON, url], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['--import', 'tsx/esm', WRITE_ON, url], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const exit = once(child, 'exit');
     const promised: number[] = [];
     for await (const line of createInterface({ input: child.stdout })) {

@@ -163,7 +163,7 @@ describe('sweep', () => {
 
   /** Starts a process that begins to write a file and draft, and then waits. */
   async function writer(): Promise<{ pid: number; kill: () => Promise<void> }> {
-    const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'stuck-writer.ts'), root], {
+    const child = spawn(process.execPath, ['--import', 'tsx/esm', join(import.meta.dirname, 'stuck-writer.ts'), root], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await once(child.stdout, 'data');
