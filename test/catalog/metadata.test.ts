@@ -34,7 +34,7 @@ for (const kind of kinds) {
       const { url, database, metadata } = await open();
       const count = 20_000;
       const program = fileURLToPath(new URL('../support/children/ingest-metadata.ts', import.meta.url));
-      const child = spawn(process.execPath, ['--import', 'tsx', program, url, '1', '1', String(count)]);
+      const child = spawn(process.execPath, ['--import', 'tsx/esm', program, url, '1', '1', String(count)]);
       const ended = once(child, 'exit');
       const written = async (): Promise<number> => {
         const [row] = await database.sequelize.query<{ count: unknown }>(

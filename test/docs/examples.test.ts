@@ -43,6 +43,9 @@ const daemonLines = helpExamples.filter((line) => DAEMON.test(line));
 const others = [...helpExamples, ...docBlocks].filter(
   (line) => !DAEMON.test(line) && !onWaitingJobs.includes(line) && line !== RETRY,
 );
+/** Files that the examples of archive put, move and delete, and those of carts, which run at the same time. */
+const IDS = ['12345', '12346'];
+const CART_IDS = ['22345', '22346'];
 const SHA1_OF_FOO = 'f1d2d2f924e986ac86fdf7b36c94bcdf32beec15';
 
 let home: string;
@@ -85,7 +88,7 @@ function program(name: string, script: string): void {
 /** The files that examples name. */
 async function fillWork(work: string): Promise<void> {
   mkdirSync(join(work, 'run-7'));
-  const fileids = ['12345', '12346'].map((id) => ({ id, path: `${id}.txt`, hashtype: 'sha1', hashsum: SHA1_OF_FOO }));
+  const fileids = CART_IDS.map((id) => ({ id, path: `${id}.txt`, hashtype: 'sha1', hashsum: SHA1_OF_FOO }));
   const files: Record<string, string> = {
     'foo.txt': 'foo\n',
     'notes.txt': 'notes\n',
@@ -143,7 +146,7 @@ async function prepareJobs(): Promise<void> {
   expect(postBundle(daemon, bundle('one')).job_id).toBe(12);
   await skip(1221);
   expect(postBundle(daemon, bundle('other')).job_id).toBe(1234);
-  await Promise.all(['12345', '12346'].map(putFile));
+  await Promise.all([...IDS, ...CART_IDS].map(putFile));
   for (let number = 1; number <= 8; number += 1) await putCart(`run-${number}`);
 }
 
@@ -214,7 +217,7 @@ async function prepare(line: string): Promise<void> {
   if (line.includes('archive move')) {
     await archived('12345', 'DELETE');
     writeFileSync(join(home, 'srv/incoming/foo.txt'), 'foo\n');
-  } else if (line.includes('12345')) await Promise.all(['12345', '12346'].map(putFile));
+  } else if (line.includes('12345')) await Promise.all(IDS.map(putFile));
   // a job that was cancelled waits again
   if (line.includes('\n') && line.includes('jobs cancel')) await run('pacifica jobs retry cart 7');
   if (line.includes('ingest move')) writeFileSync(join(home, 'srv/incoming/moved.txt'), 'foo\n');

@@ -27,7 +27,9 @@ afterEach(async () => {
 function deadMark(): string {
   const file = fileURLToPath(new URL('../../src/lib/process-mark.ts', import.meta.url));
   const script = `import { processMark } from ${JSON.stringify(file)}; process.stdout.write(processMark())`;
-  return execFileSync(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', script], { encoding: 'utf8' });
+  return execFileSync(process.execPath, ['--import', 'tsx/esm', '--input-type=module', '-e', script], {
+    encoding: 'utf8',
+  });
 }
 
 /** What a process leaves behind that is killed while a bundle comes in. */

@@ -23,7 +23,7 @@ describe.each(Object.entries(changes))('kill -9 before any step of %s', (name, c
       const root = join(round, 'archive');
       const backend = new PosixBackend(root, { useId2filename: true });
       const file = await prepare(backend, round, change);
-      const child = spawn(process.execPath, ['--import', 'tsx', CHILD, root, round, name, String(number)], {
+      const child = spawn(process.execPath, ['--import', 'tsx/esm', CHILD, root, round, name, String(number)], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       let said = '';

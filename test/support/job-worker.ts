@@ -1,5 +1,5 @@
 /**
- * A worker as a process of its own: `node --import tsx test/support/job-worker.ts '<options as JSON>'`. What it does is
+ * A worker as a process of its own: `node --import tsx/esm test/support/job-worker.ts '<options as JSON>'`. What it does is
  * told on stdout, one JSON line each; SIGTERM stops it in order, the end of stdin at once.
  */
 import { QueryTypes } from 'sequelize';

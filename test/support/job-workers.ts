@@ -18,7 +18,7 @@ export interface JobWorker {
 
 /** Starts a worker as a process of its own, and waits until it works. */
 export async function startWorker(options: WorkerOptions): Promise<JobWorker> {
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', program, JSON.stringify(options)], {
+  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx/esm', program, JSON.stringify(options)], {
     // it ends with its stdin: none outlives its test
     stdio: ['pipe', 'pipe', 'inherit'],
   });

@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
  */
 export async function runChild(name: string, ...args: string[]): Promise<string> {
   const file = fileURLToPath(new URL(`./${name}.ts`, import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', file, ...args], {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx/esm', file, ...args], {
     maxBuffer: 2 ** 28,
   });
   return stdout;

@@ -8,6 +8,7 @@ import { parseArchiveId } from '../../../../src/lib/archive-id.js';
 import { openBackend } from '../../../../src/storage/backends/index.js';
 import { PosixBackend } from '../../../../src/storage/backends/posix/posix-backend.js';
 import { injectFaults } from '../../../support/fault-fs.js';
+import { otherFileSystem } from '../../../support/other-file-system.js';
 import { piecesOf } from '../../../support/streams.js';
 import { removeFolder, temporaryFolder } from '../../../support/temporary-folder.js';
 import { filesBelow } from '../../../support/tree.js';
@@ -89,7 +90,7 @@ test('a second name of a moved file stays outside: the archive gets bytes of its
 });
 
 test.runIf(process.platform === 'linux')('a file of another file system is copied, with its time', async () => {
-  const source = `/dev/shm/pacifica-test-${process.pid}`;
+  const source = join(otherFileSystem(), `pacifica-test-${process.pid}`);
   await writeFile(source, Buffer.alloc(3_000_000, 7), { mode: 0o600 });
   await utimes(source, 784_111_777, 784_111_777);
   expect((await stat(source)).dev).not.toBe((await stat(folder)).dev);
@@ -100,7 +101,7 @@ test.runIf(process.platform === 'linux')('a file of another file system is copie
 });
 
 test.runIf(process.platform === 'linux')('a file that somebody writes to while it is copied is refused', async () => {
-  const source = `/dev/shm/pacifica-test-${process.pid}`;
+  const source = join(otherFileSystem(), `pacifica-test-${process.pid}`);
   await writeFile(source, Buffer.alloc(3_000_000, 7));
   // when the copy is begun the source has been looked at
   const restore = await injectFaults(({ name, path }) =>
@@ -119,7 +120,7 @@ test.runIf(process.platform === 'linux')('a file that somebody writes to while i
 });
 
 test.runIf(process.platform === 'linux')('a copy that came out wrong is refused, and the source stays', async () => {
-  const source = `/dev/shm/pacifica-test-${process.pid}`;
+  const source = join(otherFileSystem(), `pacifica-test-${process.pid}`);
   await writeFile(source, Buffer.alloc(3_000_000, 7));
   const temporary = join(root, '.pacifica', 'tmp');
   // between the last byte and the look at it, a byte of what was written turns
@@ -162,7 +163,7 @@ describe('sweep', () => {
 
   /** Starts a process that begins to write a file and draft, and then waits. */
   async function writer(): Promise<{ pid: number; kill: () => Promise<void> }> {
-    const child = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, 'stuck-writer.ts'), root], {
+    const child = spawn(process.execPath, ['--import', 'tsx/esm', join(import.meta.dirname, 'stuck-writer.ts'), root], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     await once(child.stdout, 'data');
