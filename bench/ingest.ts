@@ -23,8 +23,8 @@ import { forgetPeakMemory, peakMemory } from './support/proc.js';
 import { median, verdict } from './support/rows.js';
 
 const ROUNDS = 3;
-/** ms from when files were removed to the next measurement */
-const AFTER_REMOVAL = 10_000;
+/** ms from when files were removed to the next measurement: longer than ext4's EXT4_RECENTCY_MIN (fs/ext4/ialloc.c) */
+const AFTER_REMOVAL = 65_000;
 const KiB = 1024;
 const MiB = 1024 * KiB;
 const run = promisify(execFile);
@@ -226,7 +226,9 @@ try {
     await daemon.stop();
     daemon = undefined;
     for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true });
-    // for some seconds ext4 looks at every inode that was freed before it takes one
+    // without a journal ext4 looks at every inode that was freed in the last minute before it takes one (half a
+    // millisecond a file after some thousands); in those that are not on the disk yet, for five minutes more
+    execFileSync('sync');
     await sleep(AFTER_REMOVAL);
     const all = median(ours.map((one) => one.all));
     const beside = median(theirs);

@@ -17,7 +17,10 @@ export default function useMemory(): (() => void) | undefined {
   const folder = join(MEMORY, `${PREFIX}${processMark()}`);
   mkdirSync(folder);
   const remove = (): void => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
-  if (!canRunPrograms(folder)) return remove();
+  if (!canRunPrograms(folder)) {
+    remove();
+    return undefined;
+  }
   // PostgreSQL, which does not run as root, passes through
   chmodSync(folder, 0o711);
   process.env.TMPDIR = folder;
