@@ -6,7 +6,7 @@ import { writeFileDurably } from '../lib/durable-write.js';
 import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { readChunks } from '../lib/random-reader.js';
 import { Slots } from '../lib/slots.js';
-import type { Draft, Drafts, StoredFile } from '../storage/backends/backend.js';
+import type { Draft, Drafts, PublishOptions, StoredFile } from '../storage/backends/backend.js';
 import { DraftFolder } from '../storage/backends/posix/draft-folder.js';
 import { TemporaryFiles } from '../storage/backends/posix/temporary-files.js';
 import type { Archive } from './archive.js';
@@ -41,18 +41,24 @@ export class SpoolDrafts implements Drafts {
     return this.#folder.open(group, name);
   }
 
-  publish(group: string, name: string, id: ArchiveId): Promise<void> {
-    return this.#transfers.run(() => this.#publish(group, name, id));
+  publish(group: string, name: string, id: ArchiveId, { beforeVisible }: PublishOptions = {}): Promise<void> {
+    return this.#transfers.run(() => this.#publish(group, name, id, beforeVisible));
   }
 
   unpublish(group: string, name: string, id: ArchiveId): Promise<void> {
     return this.#transfers.run(() => this.#unpublish(group, name, id));
   }
 
-  async #publish(group: string, name: string, id: ArchiveId): Promise<void> {
+  async #publish(
+    group: string,
+    name: string,
+    id: ArchiveId,
+    beforeVisible: PublishOptions['beforeVisible'],
+  ): Promise<void> {
     const draft = await this.#folder.open(group, name);
     try {
-      const { etag } = draft.status;
+      const { size, mtimeMs, etag } = draft.status;
+      await beforeVisible?.({ size, mtimeMs });
       const mark = this.#mark(group, name, id, etag);
       let state = await mark.read();
       if (state === 'sent') return;

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { type ArchiveId, parseArchiveId } from '../../src/lib/archive-id.js';
+import { PacificaError } from '../../src/lib/errors.js';
 import { readChunks } from '../../src/lib/random-reader.js';
-import type { Drafts } from '../../src/storage/backends/backend.js';
+import type { Drafts, Written } from '../../src/storage/backends/backend.js';
 import { collect, expectSame } from '../support/streams.js';
 
 const MTIME = Date.UTC(1994, 10, 6, 8, 49, 37);
@@ -52,6 +53,23 @@ export function draftsSuite(
     await draft.finish(MTIME);
     expect(await draftText('job-1', '0')).toBe('half');
     await expect(read(id)).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  test('publish tells what it is before anybody can see it, and keeps it to itself when that throws', async () => {
+    await finished('job-1', '0', 'bytes');
+    const refuse = (): never => {
+      throw new PacificaError('invalid', 'not this one');
+    };
+    await expect(drafts().publish('job-1', '0', id, { beforeVisible: refuse })).rejects.toThrow('not this one');
+    await expect(read(id)).rejects.toMatchObject({ code: 'not-found' });
+    const told: Written[] = [];
+    const beforeVisible = async (written: Written): Promise<void> => {
+      told.push(written);
+      await expect(read(id)).rejects.toMatchObject({ code: 'not-found' });
+    };
+    await drafts().publish('job-1', '0', id, { beforeVisible });
+    expect(told).toMatchObject([{ size: 5, mtimeMs: MTIME }]);
+    expect(await read(id)).toBe('bytes');
   });
 
   test('publish shows it; again is nothing to do; the draft stays', async () => {
