@@ -260,7 +260,8 @@ describe('forms that old uploaders send', () => {
     },
   );
 
-  it('metadata that comes first says which hash is taken: no file is read twice', async () => {
+  /** @returns a service, and the drafts that it reads once more */
+  function noting(): { service: ReturnType<typeof site.another>; opened: string[] } {
     const opened: string[] = [];
     const { drafts } = site.archive;
     const watched = overriding(drafts, {
@@ -269,7 +270,11 @@ describe('forms that old uploaders send', () => {
         return drafts.open(group, name);
       },
     });
-    const service = site.another({ archive: overriding<Archive>(site.archive, { drafts: watched }) });
+    return { service: site.another({ archive: overriding<Archive>(site.archive, { drafts: watched }) }), opened };
+  }
+
+  it('metadata that comes first says which hash is taken: no file is read twice', async () => {
+    const { service, opened } = noting();
     for (const [metadata, count] of [
       ['first', 0],
       ['last', 2],
@@ -284,15 +289,7 @@ describe('forms that old uploaders send', () => {
   });
 
   it('metadata that comes first with several hash types: the one that most files have is taken', async () => {
-    const opened: string[] = [];
-    const { drafts } = site.archive;
-    const watched = overriding(drafts, {
-      open: (group, name) => {
-        opened.push(name);
-        return drafts.open(group, name);
-      },
-    });
-    const service = site.another({ archive: overriding<Archive>(site.archive, { drafts: watched }) });
+    const { service, opened } = noting();
     const types = new Map([
       ['a', 'md5'],
       ['b', 'sha256'],
