@@ -35,7 +35,6 @@ export class RecordedDrafts implements Drafts {
   ): Promise<void> {
     let announced: { settle: (status: Pick<FileStatus, 'etag'>) => void; etag: string | undefined } | undefined;
     await this.#drafts.publish(group, name, id, {
-      checksum,
       beforeVisible: async (draft) => {
         await beforeVisible?.(draft);
         announced = { settle: await this.#records.announce(id, draft, checksum), etag: draft.etag };

@@ -10,10 +10,12 @@ async function* later(): AsyncGenerator<number> {
   }
 }
 
-it.each([
+const SOURCES: [string, () => Iterable<number> | AsyncIterable<number>][] = [
   ['an array', () => numbers],
   ['a generator that waits', later],
-])('goes through %s in its order, no more at a time than it may', async (_, items) => {
+];
+
+it.each(SOURCES)('goes through %s in its order, no more at a time than it may', async (_, items) => {
   const begun: number[] = [];
   let running = 0;
   let most = 0;
@@ -28,10 +30,7 @@ it.each([
   expect(most).toBe(3);
 });
 
-it.each([
-  ['an array', () => numbers],
-  ['a generator that waits', later],
-])('begins nothing more of %s after a failure, and waits for what runs', async (_, items) => {
+it.each(SOURCES)('begins nothing more of %s after a failure, and waits for what runs', async (_, items) => {
   const begun: number[] = [];
   let ended = 0;
   const work = async (number: number): Promise<void> => {

@@ -42,17 +42,11 @@ export class PosixDrafts implements Drafts {
     const path = this.#layout.path(id);
     const draft = this.#drafts.path(group, name);
     try {
-      if (beforeVisible !== undefined) {
-        const stats = await look(draft);
-        if (stats === undefined) throw noDraft(group, name);
-        await beforeVisible(written(stats));
-      }
-      if (!(await this.#names.link(draft, path))) {
-        const stats = await look(draft);
-        if (stats === undefined) throw noDraft(group, name);
-        if (!isSame(stats, await look(path))) {
-          throw new PacificaError('exists', `file ${id} is in the archive already`);
-        }
+      const stats = await look(draft);
+      if (stats === undefined) throw noDraft(group, name);
+      await beforeVisible?.(written(stats));
+      if (!(await this.#names.link(draft, path)) && !isSame(stats, await look(path))) {
+        throw new PacificaError('exists', `file ${id} is in the archive already`);
       }
       await this.#names.sync(path);
     } catch (error) {
