@@ -31,9 +31,8 @@ export function createApp({ service, log, access = log, debug }: AppOptions): Ko
   app.use(async (ctx, next) => {
     const started = performance.now();
     const id = randomUUID();
-    const done = (event: 'finish' | 'close'): void => {
-      ctx.res.off('finish', onFinish);
-      ctx.res.off('close', onClose);
+    // it comes after `finish` too
+    ctx.res.once('close', () =>
       access.info(
         {
           service,
@@ -42,15 +41,11 @@ export function createApp({ service, log, access = log, debug }: AppOptions): Ko
           url: ctx.originalUrl,
           status: ctx.res.statusCode,
           ms: Math.round(performance.now() - started),
-          ...(event === 'close' && { aborted: true }),
+          ...(!ctx.res.writableFinished && { aborted: true }),
         },
         'request',
-      );
-    };
-    const onFinish = (): void => done('finish');
-    const onClose = (): void => done('close');
-    ctx.res.once('finish', onFinish);
-    ctx.res.once('close', onClose);
+      ),
+    );
 
     try {
       await next();

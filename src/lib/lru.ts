@@ -1,12 +1,17 @@
 /** Remembers the values that were used last. */
 export class Lru<K, V> {
   readonly #limit: number;
+  readonly #onForgotten: (value: V) => void;
   /** the least recently used one first */
   readonly #values = new Map<K, V>();
 
-  /** @param limit how many values are remembered */
-  constructor(limit: number) {
+  /**
+   * @param limit how many values are remembered
+   * @param onForgotten is given each value that makes room for others
+   */
+  constructor(limit: number, onForgotten: (value: V) => void = () => undefined) {
     this.#limit = limit;
+    this.#onForgotten = onForgotten;
   }
 
   get(key: K): V | undefined {
@@ -22,8 +27,9 @@ export class Lru<K, V> {
     this.#values.delete(key);
     this.#values.set(key, value);
     if (this.#values.size > this.#limit) {
-      for (const oldest of this.#values.keys()) {
+      for (const [oldest, forgotten] of this.#values) {
         this.#values.delete(oldest);
+        this.#onForgotten(forgotten);
         break;
       }
     }
@@ -31,5 +37,12 @@ export class Lru<K, V> {
 
   delete(key: K): void {
     this.#values.delete(key);
+  }
+
+  /** Forgets all of them, which makes room for others. */
+  clear(): void {
+    const forgotten = [...this.#values.values()];
+    this.#values.clear();
+    forgotten.forEach(this.#onForgotten);
   }
 }

@@ -7,7 +7,8 @@ import { messageOf, mayPass, PacificaError, systemCode } from '../../lib/errors.
 import { makeFolders } from '../../lib/make-folders.js';
 import { maskSecrets } from '../../lib/mask-secrets.js';
 import { ONCE, type Patience, persist } from '../../lib/persist.js';
-import { SqliteConnection, SqliteWriter } from './sqlite-writer.js';
+import { SqliteConnection } from './sqlite-connection.js';
+import { SqliteWriter } from './sqlite-writer.js';
 
 export interface DatabaseOptions {
   /** make the SQLite file when there is none (default); else that is `not-found` */

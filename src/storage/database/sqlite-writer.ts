@@ -2,23 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Sequelize, Transaction } from 'sequelize';
 import sqlite3 from 'sqlite3';
 import { PacificaError } from '../../lib/errors.js';
+import { SqliteConnection } from './sqlite-connection.js';
 
-/** ms that a statement waits for another process's write lock before it fails with "busy" */
-const BUSY_TIMEOUT = 30_000;
 /** ms of writing after which other processes get their turn, and how long that is */
 const TURN = 20;
 const PAUSE = 5;
-
-/** PRAGMAs hold for one connection only; so each sets its own at birth. */
-export class SqliteConnection extends sqlite3.Database {
-  constructor(filename: string, mode: number, callback: (error: Error | null) => void) {
-    super(filename, mode, callback);
-    this.configure('busyTimeout', BUSY_TIMEOUT);
-    // in WAL mode it is what makes a commit survive a power cut. Without a callback a failure would end the process; what
-    // is wrong with a file is told by its first statement
-    this.run('PRAGMA synchronous = FULL', () => undefined);
-  }
-}
 
 /** A work that waits for its turn. */
 interface Work {

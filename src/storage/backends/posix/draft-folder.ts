@@ -1,10 +1,9 @@
 import { opendir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder, syncFolder } from '../../../lib/durable-write.js';
-import { FileWriter } from '../../../lib/file-writer.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
-import { renameFile, statPath, syncFile } from '../../../lib/file-calls.js';
-import { Slots } from '../../../lib/slots.js';
+import { renameFile, statPath } from '../../../lib/file-calls.js';
+import { SyncedWriter } from '../../../lib/synced-writer.js';
 import type { Draft, StoredFile } from '../backend.js';
 import { PosixFile } from './posix-file.js';
 import { storageError } from './storage-error.js';
@@ -12,12 +11,8 @@ import { entries, seal, type TemporaryFile, type TemporaryFiles, unlinkIfThere }
 
 const GROUP = /^[A-Za-z0-9-]{1,200}$/;
 const NAME = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$/;
-/** bytes of a draft after which the disk is told to begin */
-const SYNC_AHEAD = 32 * 1024 * 1024;
 /** files that are removed in one turn of the event loop */
 const REMOVED_AT_ONCE = 256;
-/** syncs of drafts that run at a time: of the four threads that Node has for files one is left to everybody else */
-const syncs = new Slots(3);
 
 /**
  * Finished drafts as files, one folder a group. While it is written a draft is a temporary file: a group holds only
@@ -97,27 +92,19 @@ class PosixDraft implements Draft {
   readonly name: string;
   readonly #path: string;
   readonly #temporary: TemporaryFile;
-  readonly #writer: FileWriter;
-  /** bytes that were written since the last sync began */
-  #unsynced = 0;
-  #syncing: Promise<void> | undefined;
-  #syncFailure: { readonly error: unknown } | undefined;
+  readonly #writer: SyncedWriter;
   #state: 'writing' | 'finished' | 'discarded' = 'writing';
 
   constructor(name: string, path: string, temporary: TemporaryFile) {
     this.name = name;
     this.#path = path;
     this.#temporary = temporary;
-    this.#writer = new FileWriter(temporary);
+    this.#writer = new SyncedWriter(temporary);
   }
 
   async write(chunk: Uint8Array): Promise<void> {
     try {
-      // whoever sends it need not go on for hours
-      this.#throwIfSyncFailed();
       await this.#writer.write(chunk);
-      this.#unsynced += chunk.length;
-      if (this.#unsynced >= SYNC_AHEAD && this.#syncing === undefined) this.#syncAhead();
     } catch (error) {
       throw storageError(error, `can not write draft ${this.name}`);
     }
@@ -127,9 +114,7 @@ class PosixDraft implements Draft {
     try {
       await this.#writer.flush();
       await seal(this.#temporary, mtimeMs);
-      await this.#syncing;
-      this.#throwIfSyncFailed();
-      await syncs.run(() => syncFile(this.#temporary.fd));
+      await this.#writer.sync();
       await this.#letGo();
       await renameFile(this.#temporary.path, this.#path);
       this.#state = 'finished';
@@ -150,25 +135,8 @@ class PosixDraft implements Draft {
     await unlinkIfThere(path);
   }
 
-  /** Lets the disk write while more comes in, so that the end has not to wait for all of it. */
-  #syncAhead(): void {
-    this.#unsynced = 0;
-    this.#syncing = syncs
-      .run(() => syncFile(this.#temporary.fd))
-      .catch((error: unknown) => {
-        // the system tells a fault of the disk once: the sync at the end may know nothing of it
-        this.#syncFailure ??= { error };
-      })
-      .finally(() => (this.#syncing = undefined));
-  }
-
-  #throwIfSyncFailed(): void {
-    if (this.#syncFailure !== undefined) throw this.#syncFailure.error;
-  }
-
   async #letGo(): Promise<void> {
     await this.#writer.release();
-    await this.#syncing;
     await this.#temporary.close();
   }
 }

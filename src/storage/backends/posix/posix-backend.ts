@@ -3,9 +3,9 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { abortable, abortError } from '../../../lib/abortable.js';
 import type { ArchiveId } from '../../../lib/archive-id.js';
-import { FileWriter } from '../../../lib/file-writer.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
-import { statFile, statPath, syncFile, unlinkFile } from '../../../lib/file-calls.js';
+import { statFile, statPath, unlinkFile } from '../../../lib/file-calls.js';
+import { SyncedWriter } from '../../../lib/synced-writer.js';
 import type {
   Drafts,
   FileStatus,
@@ -103,22 +103,22 @@ export class PosixBackend implements StorageBackend, LocalPaths, Listing, Uncach
     options: PutOptions,
     check?: (file: TemporaryFile) => Promise<void>,
   ): Promise<void> {
-    const writer = new FileWriter(temporary);
+    const writer = new SyncedWriter(temporary);
     try {
       for await (const piece of options.signal === undefined ? body : abortable(body, options.signal)) {
         await writer.write(piece);
         if (options.size !== undefined && writer.size > options.size) throw wrongLength(writer.size, options.size);
       }
       await writer.flush();
+      if (options.size !== undefined && writer.size !== options.size) throw wrongLength(writer.size, options.size);
+      await check?.(temporary);
+      const stats = await seal(temporary, options.mtimeMs ?? Date.now());
+      await options.beforeVisible?.(written(stats));
+      if (options.signal?.aborted === true) throw abortError(options.signal);
+      await writer.sync();
     } finally {
       await writer.release();
     }
-    if (options.size !== undefined && writer.size !== options.size) throw wrongLength(writer.size, options.size);
-    await check?.(temporary);
-    const stats = await seal(temporary, options.mtimeMs ?? Date.now());
-    await options.beforeVisible?.(written(stats));
-    if (options.signal?.aborted === true) throw abortError(options.signal);
-    await syncFile(temporary.fd);
   }
 
   /** Gives the complete file at `from` its place in the archive. When it throws, both are as they were. */

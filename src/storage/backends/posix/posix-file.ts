@@ -56,7 +56,7 @@ export class PosixFile implements StoredFile {
    */
   static async open(path: string, missing: () => PacificaError): Promise<PosixFile> {
     try {
-      return new PosixFile(await FileReader.openPatiently(path), path);
+      return new PosixFile(FileReader.openAtOnce(path) ?? (await FileReader.openPatiently(path)), path);
     } catch (error) {
       const cause = causeOf(error);
       if (isMissing(cause) || (cause instanceof PacificaError && cause.code === 'invalid')) throw missing();
