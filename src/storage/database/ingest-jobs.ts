@@ -386,9 +386,21 @@ export class IngestJobs {
     return this.#findMembers({ jobId: id, position: { [Op.gt]: after } }, BATCH);
   }
 
-  /** Files by their paths, of which there are at most {@link BATCH}. */
+  /** Files by their paths, of which there are at most {@link BATCH}, in the order of the bundle. */
   async membersByPath(id: number, paths: readonly string[]): Promise<IngestMember[]> {
-    return this.#findMembers({ jobId: id, pathKey: paths.map(pathKey) });
+    const columns = Object.entries(this.#members.getAttributes()).map(
+      ([key, { field }]) => `${field ?? key} AS "${key}"`,
+    );
+    const keys =
+      this.#database.dialect === 'sqlite'
+        ? 'SELECT value FROM json_each($keys)'
+        : 'SELECT json_array_elements_text(CAST($keys AS json))';
+    // asked for an order SQLite goes through all files of the job, which are in it, instead of looking up these
+    const rows = await this.#database.sequelize.query<MemberRow>(
+      `SELECT ${columns.join(', ')} FROM pacifica_ingest_member WHERE job_id = $id AND path_key IN (${keys})`,
+      { type: QueryTypes.SELECT, bind: { id, keys: JSON.stringify(paths.map(pathKey)) } },
+    );
+    return rows.map(memberOf).sort((one, other) => one.position - other.position);
   }
 
   /** Takes the marks of an earlier run away. */

@@ -19,6 +19,16 @@ const member = (position: number): NewMember => ({
   hashsum: 'f'.repeat(40),
 });
 
+/** @returns the SQL that is run by `work` */
+async function statementsOf({ sequelize }: Database, work: () => Promise<unknown>): Promise<string[]> {
+  // its types do not tell of it
+  const { options } = sequelize as unknown as { options: { logging: false | ((sql: string) => void) } };
+  const statements: string[] = [];
+  options.logging = (sql) => statements.push(sql.replace(/^Executing .*?: /, ''));
+  await work().finally(() => (options.logging = false));
+  return statements;
+}
+
 describe.each(kinds)('ingest jobs on $name', (kind) => {
   const { available } = kind;
   describe.skipIf(!available)('the tables', () => {
@@ -143,16 +153,22 @@ describe.each(kinds)('ingest jobs on $name', (kind) => {
       expect(await jobs.find(30)).toBeUndefined();
     });
 
+    it.runIf(kind.name === 'SQLite')('find files by their paths without going through the others', async () => {
+      const paths = Array.from({ length: BATCH }, (_, position) => member(position).path);
+      const [sql = ''] = await statementsOf(database, () => jobs.membersByPath(35, paths));
+      const plan = await database.sequelize.query<{ detail: string }>(
+        `EXPLAIN QUERY PLAN ${sql.replace('$id', '35').replace('$keys', "'[]'")}`,
+        { type: QueryTypes.SELECT },
+      );
+      expect(plan.map(({ detail }) => detail).join('\n')).toMatch(/\(job_id=\? AND path_key=\?\)/);
+    });
+
     it('remove the files of a job without reading them', async () => {
       const members = Array.from({ length: BATCH }, (_, position) => member(position));
       await jobs.insert({ id: 40, kind: 'upload', user: 'u' }, run('a'));
       await jobs.addMembers(40, 'a', members);
       const { sequelize } = database;
-      // its types do not tell of it
-      const { options } = sequelize as unknown as { options: { logging: false | ((sql: string) => void) } };
-      const asked: string[] = [];
-      options.logging = (sql) => asked.push(sql.replace(/^Executing .*?: /, ''));
-      await jobs.removeMembers(40, 'a').finally(() => (options.logging = false));
+      const asked = await statementsOf(database, () => jobs.removeMembers(40, 'a'));
       expect(await jobs.membersAfter(40, -1)).toEqual([]);
 
       await jobs.addMembers(40, 'a', members);
