@@ -6,7 +6,7 @@ import type { FileStatus, Written } from '../storage/backends/backend.js';
 import type { ArchiveFiles, FileRecord, StoredRecord } from '../storage/database/archive-files.js';
 
 /** how many files' checksums are kept in memory */
-const REMEMBERED = 20_000;
+const REMEMBERED = 5000;
 /** ms that a file without a record is remembered as such: another process may make one */
 const UNRECORDED = 60_000;
 /** ms after which a row that is not settled is looked into: no write takes longer from its record to its name */

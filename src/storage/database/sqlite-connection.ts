@@ -29,6 +29,9 @@ export class SqliteConnection extends sqlite3.Database {
     // survive a power cut. Without a callback a failure would end the process; what is wrong with a file is told by its
     // first statement
     super.run('PRAGMA synchronous = FULL', () => undefined);
+    // KiB of the file in memory, a quarter of the default: the system has it in memory as well, and reading a page from there
+    // takes microseconds (measured: ingest of 20,000 files 156 MiB resident instead of 174, in the same processor time)
+    super.run('PRAGMA cache_size = -500', () => undefined);
   }
 
   override all(sql: string, ...rest: unknown[]): this {
