@@ -146,6 +146,11 @@ export function writeAside(fd: number, bytes: Uint8Array, offset: number): Promi
   return inThreadPool((done) => write(fd, bytes, offset, bytes.length - offset, null, done));
 }
 
+/** Writes at a place of the file, beside this thread. @returns bytes written, which may be less */
+export function writeAt(fd: number, bytes: Uint8Array, offset: number, position: number): Promise<number> {
+  return inThreadPool((done) => write(fd, bytes, offset, bytes.length - offset, position, done));
+}
+
 export function changeMode(fd: number, mode: Mode): Promise<void> {
   return call(
     () => fchmodSync(fd, mode),

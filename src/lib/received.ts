@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
 /** bytes after which the memory of pieces that are done with is cleared */
-const EVERY = 8 * 1024 * 1024;
+const EVERY = 4 * 1024 * 1024;
 
 let received = 0;
 let collect: ((options: { type: 'minor' }) => void) | undefined;

@@ -1,3 +1,4 @@
+import { DirectWriter } from './direct-writer.js';
 import { syncFile } from './file-calls.js';
 import { FileWriter } from './file-writer.js';
 import { Slots } from './slots.js';
@@ -6,11 +7,21 @@ import { Slots } from './slots.js';
 const SYNC_AHEAD = 32 * 1024 * 1024;
 /** syncs that run at a time: of the four threads that Node has for files one is left to everybody else */
 const syncs = new Slots(3);
+/** bytes after which a file counts as large: what follows goes straight to the disk where that can be */
+const LARGE = 8 * 1024 * 1024;
 
-/** As {@link FileWriter}, for a file that is to be on stable storage: the disk writes while more comes in. */
+/**
+ * As {@link FileWriter}, for a file that is to be on stable storage: the disk writes while more comes in, so that the end
+ * has not to wait for all of it.
+ */
 export class SyncedWriter {
   readonly #fd: number;
   readonly #writer: FileWriter;
+  #size = 0;
+  /** writes what comes after {@link LARGE} bytes */
+  #direct: DirectWriter | undefined;
+  /** the last piece being taken */
+  #taking: Promise<void> | undefined;
   /** bytes that were written since the last sync began */
   #unsynced = 0;
   #syncing: Promise<void> | undefined;
@@ -24,20 +35,19 @@ export class SyncedWriter {
 
   /** bytes handed over so far */
   get size(): number {
-    return this.#writer.size;
+    return this.#size;
   }
 
   /** As FileWriter's. Throws what a sync before it threw too: whoever sends need not go on for hours. */
-  async write(piece: Uint8Array): Promise<void> {
-    this.#throwIfFailed();
-    await this.#writer.write(piece);
-    this.#unsynced += piece.length;
-    if (this.#unsynced >= SYNC_AHEAD && this.#syncing === undefined) this.#syncAhead();
+  write(piece: Uint8Array): Promise<void> {
+    this.#taking = this.#take(piece);
+    return this.#taking;
   }
 
   /** Writes what is left. All bytes are with the operating system when it resolves. */
-  flush(): Promise<void> {
-    return this.#writer.flush();
+  async flush(): Promise<void> {
+    await this.#writer.flush();
+    await this.#direct?.flush();
   }
 
   /** Brings all that was flushed to stable storage, and what else is changed of the file. */
@@ -49,8 +59,30 @@ export class SyncedWriter {
 
   /** As FileWriter's: nothing is under way on the file when it resolves. May be called twice. */
   async release(): Promise<void> {
+    await this.#taking?.catch(() => undefined);
     await this.#writer.release();
+    const direct = this.#direct;
+    this.#direct = undefined;
+    await direct?.release();
     await this.#syncing;
+  }
+
+  async #take(piece: Uint8Array): Promise<void> {
+    this.#throwIfFailed();
+    const room = LARGE - this.#size;
+    this.#size += piece.length;
+    if (room <= 0 || piece.length < room) return this.#write(piece);
+    await this.#write(piece.subarray(0, room));
+    await this.#writer.flush();
+    this.#direct = await DirectWriter.begin(this.#fd, LARGE);
+    await this.#write(piece.subarray(room));
+  }
+
+  async #write(piece: Uint8Array): Promise<void> {
+    if (this.#direct !== undefined) return this.#direct.write(piece);
+    await this.#writer.write(piece);
+    this.#unsynced += piece.length;
+    if (this.#unsynced >= SYNC_AHEAD && this.#syncing === undefined) this.#syncAhead();
   }
 
   #syncAhead(): void {

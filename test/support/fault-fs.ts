@@ -15,7 +15,7 @@ export interface Step {
  * `slow` delays it, `never` never does it, nor anything that comes after it, until the faults are ended: as if the
  * process had ended there; a function is run before it.
  */
-export type Fault = 'EIO' | 'ENOSPC' | 'short' | 'slow' | 'never' | (() => void);
+export type Fault = 'EIO' | 'ENOSPC' | 'EINVAL' | 'short' | 'slow' | 'never' | (() => void);
 
 type AnyFunction = (...args: unknown[]) => unknown;
 type Host = Record<string, unknown>;
@@ -124,14 +124,14 @@ function changes(flags: unknown): boolean {
 }
 
 async function inflict(fault: Fault | undefined, call: string, stuck: Promise<never>): Promise<void> {
-  if (fault === 'EIO' || fault === 'ENOSPC') throw systemError(fault, call);
+  if (isErrno(fault)) throw systemError(fault, call);
   if (fault === 'slow') await new Promise((resolve) => setTimeout(resolve, SLOW));
   if (fault === 'never') await stuck;
   if (typeof fault === 'function') fault();
 }
 
 function inflictAtOnce(fault: Fault | undefined, call: string): void {
-  if (fault === 'EIO' || fault === 'ENOSPC') throw systemError(fault, call);
+  if (isErrno(fault)) throw systemError(fault, call);
   if (fault === 'slow') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SLOW);
   // a call that does not return can not be had here; those after it do nothing either
   if (fault === 'never') throw new Error('the process has ended');
@@ -152,6 +152,10 @@ function half(pieces: Uint8Array[]): Uint8Array[] {
   const [first, ...more] = pieces;
   if (first === undefined) return pieces;
   return more.length > 0 ? [first] : [first.subarray(0, Math.ceil(first.length / 2))];
+}
+
+function isErrno(fault: Fault | undefined): fault is 'EIO' | 'ENOSPC' | 'EINVAL' {
+  return fault === 'EIO' || fault === 'ENOSPC' || fault === 'EINVAL';
 }
 
 function systemError(code: string, call: string): Error {

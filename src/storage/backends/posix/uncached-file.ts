@@ -1,37 +1,10 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
+import { DIRECT_BLOCK, giveDirectBlock, SECTOR, takeDirectBlock } from '../../../lib/direct-memory.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
 import type { FileStatus, StoredFile } from '../backend.js';
 import { fileStatus, isMissing, PosixFile } from './posix-file.js';
 import { storageError } from './storage-error.js';
-
-declare const WebAssembly: {
-  Memory: new (pages: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
-};
-
-/** bytes a read */
-const PIECE = 1024 * 1024;
-/** Direct reads begin at a multiple of this: no disk or file system in use has larger sectors. */
-const SECTOR = 4096;
-/** bytes of a page of WebAssembly's memory */
-const WASM_PAGE = 64 * 1024;
-/** pieces that memory is taken for at once */
-const PIECES = 4;
-
-const spare: Buffer[] = [];
-
-/**
- * Direct reads want a buffer that begins at a sector's boundary in memory. Node's own begin anywhere; WebAssembly's
- * begin at a page's.
- */
-function alignedPiece(): Buffer {
-  if (spare.length === 0) {
-    const pages = (PIECES * PIECE) / WASM_PAGE;
-    const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages });
-    for (let piece = 0; piece < PIECES; piece += 1) spare.push(Buffer.from(buffer, piece * PIECE, PIECE));
-  }
-  return spare.pop() ?? Buffer.alloc(0);
-}
 
 /**
  * An open file of the archive that is read from the disk, past the page cache (O_DIRECT): what others read often stays
@@ -61,7 +34,7 @@ export class UncachedFile implements StoredFile {
       file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_DIRECT);
       const stats = await file.stat({ bigint: true });
       if (!stats.isFile()) throw missing();
-      return new UncachedFile(file, fileStatus(stats, path), alignedPiece());
+      return new UncachedFile(file, fileStatus(stats, path), takeDirectBlock());
     } catch (error) {
       await file?.close();
       if (isMissing(error)) throw missing();
@@ -87,7 +60,7 @@ export class UncachedFile implements StoredFile {
     const piece = this.#piece;
     if (piece === undefined) throw new PacificaError('internal', `${this.status.path} is closed`);
     const before = position % SECTOR;
-    const length = Math.min(PIECE, Math.ceil((before + target.length) / SECTOR) * SECTOR);
+    const length = Math.min(DIRECT_BLOCK, Math.ceil((before + target.length) / SECTOR) * SECTOR);
     const bytes = await this.#direct(piece, length, position - before);
     if (bytes === undefined) return this.#some(target, position);
     if (bytes <= before) {
@@ -117,7 +90,7 @@ export class UncachedFile implements StoredFile {
   }
 
   async close(): Promise<void> {
-    if (this.#piece !== undefined) spare.push(this.#piece);
+    if (this.#piece !== undefined) giveDirectBlock(this.#piece);
     this.#piece = undefined;
     await this.#plain?.close();
     await this.#file.close();

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { parseArchiveId } from '../../../../src/lib/archive-id.js';
+import type { Draft } from '../../../../src/storage/backends/backend.js';
 import { PosixBackend } from '../../../../src/storage/backends/posix/posix-backend.js';
 import { injectFaults } from '../../../support/fault-fs.js';
 import { removeFolder, temporaryFolder } from '../../../support/temporary-folder.js';
@@ -13,12 +14,19 @@ import { until } from '../../../support/until.js';
 /** more than comes in before the disk is told to begin */
 const LARGE = Buffer.alloc(33 * 1024 * 1024, 'large');
 
+/** more than goes through the page cache at any rate */
+const SMALLER = LARGE.subarray(0, 9 * 1024 * 1024);
+
 let folder: string;
 let backend: PosixBackend;
+let others: Draft[] = [];
 let restore: () => void = () => undefined;
 beforeEach(async () => {
   folder = await temporaryFolder();
   backend = new PosixBackend(join(folder, 'archive'), { useId2filename: false });
+  // as many as go past the page cache at a time: those go to the disk at once
+  others = await Promise.all(['a', 'b'].map((name) => backend.drafts.create('others', name)));
+  for (const draft of others) await draft.write(SMALLER);
 });
 afterEach(async () => {
   restore();
@@ -33,6 +41,7 @@ async function failFirstSync(): Promise<void> {
 
 async function expectNothing(): Promise<void> {
   restore();
+  for (const draft of others) await draft.discard();
   await expect(backend.drafts.open('group', '0')).rejects.toMatchObject({ code: 'not-found' });
   await expect(backend.drafts.publish('group', '0', parseArchiveId(1))).rejects.toMatchObject({ code: 'not-found' });
   expect(await filesBelow(join(folder, 'archive'))).toEqual([]);
