@@ -31,12 +31,12 @@ export class DirectWriter {
   #position: number;
   #writing: Promise<void> | undefined;
 
-  private constructor(fd: number, direct: number, position: number) {
+  private constructor(fd: number, direct: number, position: number, [filling, sent]: readonly [Buffer, Buffer]) {
     this.#fd = fd;
     this.#direct = direct;
     this.#position = position;
-    this.#filling = takeDirectBlock();
-    this.#sent = takeDirectBlock();
+    this.#filling = filling;
+    this.#sent = sent;
   }
 
   /**
@@ -47,20 +47,27 @@ export class DirectWriter {
   static async begin(fd: number, position: number): Promise<DirectWriter | undefined> {
     if (DirectWriter.#open >= MOST) return undefined;
     DirectWriter.#open += 1;
-    let direct: number | undefined;
+    const blocks: Buffer[] = [];
     try {
       // the very file, whatever its name is by now
       const path = `/proc/self/fd/${fd}`;
       if (LOCAL.has((await statfs(path)).type)) {
-        direct = await openFile(path, constants.O_WRONLY | constants.O_DIRECT);
-        return new DirectWriter(fd, direct, position);
+        const pair = [takeDirectBlock(), takeDirectBlock()] as const;
+        blocks.push(...pair);
+        const direct = await openFile(path, constants.O_WRONLY | constants.O_DIRECT);
+        return new DirectWriter(fd, direct, position, pair);
       }
     } catch {
       // another system, no memory, no descriptor left: it is written as any other file
-      if (direct !== undefined) await closeFile(direct);
+      blocks.forEach(giveDirectBlock);
     }
     DirectWriter.#open -= 1;
     return undefined;
+  }
+
+  /** whether bytes still go past the page cache: not after a write that the file system did not take so */
+  get isDirect(): boolean {
+    return this.#direct !== undefined;
   }
 
   /** As FileWriter's: the piece's memory is the caller's again when this resolves. Throws what a write threw. */
@@ -78,8 +85,10 @@ export class DirectWriter {
   async flush(): Promise<void> {
     await this.#writing;
     await this.#close();
-    await this.#put(this.#filling.subarray(0, this.#used), this.#position);
+    this.#writing = this.#put(this.#filling.subarray(0, this.#used), this.#position);
+    this.#position += this.#used;
     this.#used = 0;
+    await this.#writing;
   }
 
   /** Waits for what is under way, and gives others their turn. To be called once. */

@@ -129,6 +129,12 @@ describe.skipIf(!isLocalDisk)('past the page cache', () => {
     expect(next.map(({ path }) => directDescriptors(path))).toEqual([1, 1]);
   });
 
+  test('go others as soon as one is flushed, though it is not released', async () => {
+    const files = [await beginLarge(), await beginLarge()];
+    for (const { writer } of files) await writer.flush();
+    expect(directDescriptors((await beginLarge()).path)).toBe(1);
+  });
+
   test('a write that takes only a part of its bytes is gone on with, also where the rest begins at no sector', async () => {
     restore = await injectFaults(({ name }) => (name === 'write' ? 'short' : undefined));
     const bytes = randomBytes(LARGE + 3 * MiB + 5);
@@ -163,18 +169,40 @@ describe.skipIf(!isLocalDisk)('past the page cache', () => {
     await expect(writer.flush()).rejects.toMatchObject({ code: 'EIO' });
   });
 
-  test('release waits for what a write that was left behind still does', async () => {
+  test.each(['flush', 'write'] as const)('release waits for a %s that was left behind', async (step) => {
     const { path, writer } = await beginLarge();
-    let released = false;
-    let late = 0;
+    let running = 0;
     restore = await injectFaults(({ name }) => {
-      if (name === 'write' && released) late += 1;
+      if (name === 'write') running += 1;
       return 'slow';
     });
-    const left = writer.write(Buffer.alloc(4 * MiB));
-    await writer.release();
-    released = true;
+    const left = step === 'flush' ? writer.flush() : writer.write(Buffer.alloc(3 * MiB));
+    await Promise.all([writer.release(), writer.release()]);
+    const before = running;
+    expect(before).toBeGreaterThan(0);
     await left;
-    expect({ late, open: directDescriptors(path) }).toEqual({ late: 0, open: 0 });
+    expect({ more: running - before, open: directDescriptors(path) }).toEqual({ more: 0, open: 0 });
   });
+});
+
+test('nothing is written after the flush', async () => {
+  const { path, writer } = await begin();
+  const bytes = randomBytes(LARGE + 1000);
+  await writer.write(bytes);
+  await writer.flush();
+  await expect(writer.write(Buffer.alloc(1))).rejects.toMatchObject({ code: 'internal' });
+  expect((await readFile(path)).equals(bytes)).toBe(true);
+});
+
+test('more files than may be synced at a time are, though each of them waits for one that began before', async () => {
+  const files = await Promise.all(Array.from({ length: 8 }, begin));
+  // more than after which the disk is told to begin, in those that go through the page cache
+  for (const { writer } of files) await writer.write(Buffer.alloc(33 * MiB));
+  await Promise.all(
+    files.map(async ({ writer }) => {
+      await writer.flush();
+      await writer.syncInTurn();
+      await writer.release();
+    }),
+  );
 });

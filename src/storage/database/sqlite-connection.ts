@@ -32,6 +32,10 @@ export class SqliteConnection extends sqlite3.Database {
     // KiB of the file in memory, a quarter of the default: the system has it in memory as well, and reading a page from there
     // takes microseconds (measured: ingest of 20,000 files 156 MiB resident instead of 174, in the same processor time)
     super.run('PRAGMA cache_size = -500', () => undefined);
+    // one query at a time, in the order in which they were asked: the driver lets queries without parameters overtake the
+    // others, for as long as there are any, and each would hold one of Node's threads while it waits for the one that runs.
+    // Last of all: a setting that waits in such a queue stops it
+    this.serialize();
   }
 
   override all(sql: string, ...rest: unknown[]): this {
@@ -48,33 +52,40 @@ export class SqliteConnection extends sqlite3.Database {
   /** Waits for what is under way. */
   override close(callback?: (error: Error | null) => void): void {
     this.#closing = true;
-    this.#statements.clear();
+    // in its turn: finalizing one waits, in this thread, for the query that runs
+    this.wait(() => this.#statements.clear());
     super.close(callback);
   }
 
   #query(method: 'all' | 'run', sql: string, rest: unknown[]): this {
     const [parameters, callback] = rest;
     if (rest.length !== 2 || !hasValues(parameters) || !isCallback(callback)) return super[method](sql, ...rest);
-    // alone, as the driver has it where Sequelize asks: others would hold one thread each while they wait for this one
-    return this.wait((error: unknown) => {
-      if (error instanceof Error) callback(error);
-      else if (this.#closing) super[method](sql, parameters, callback);
+    // a statement that is there would begin at once, whatever waits for its turn
+    return this.wait(() => {
+      if (this.#closing) super[method](sql, parameters, callback);
       else this.#queryKept(method, sql, parameters, callback);
     });
   }
 
   #queryKept(method: 'all' | 'run', sql: string, parameters: object, callback: Callback): void {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.prepare(sql);
-      // the driver forgets what waits for a statement that it can not make
-      statement.once('error', (error: Error) => {
-        this.#statements.delete(sql);
-        callback.call(statement, error);
-      });
-      this.#statements.set(sql, statement);
+    const kept = this.#statements.get(sql);
+    if (kept !== undefined) {
+      kept[method](parameters, callback);
+      return;
     }
-    statement[method](parameters, callback);
+    const made = this.prepare(sql);
+    this.#statements.set(sql, made);
+    // the driver forgets what waits for a statement that it can not make
+    const onError = (error: Error): void => {
+      this.#statements.delete(sql);
+      callback.call(made, error);
+    };
+    made.once('error', onError);
+    made[method](parameters, function (this: unknown, ...result: Parameters<Callback>) {
+      // what the first query held is not kept for as long as the statement
+      made.off('error', onError);
+      callback.apply(this, result);
+    });
   }
 
   /** A table that is there keeps its columns: migrations run before all else. */

@@ -76,6 +76,8 @@ function watchPrepared(on: SqliteConnection): string[] {
 }
 
 const INSERT = 'INSERT INTO numbers (value) VALUES ($value)';
+const SLOW =
+  'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < $most) SELECT max(x) AS x FROM c';
 const SELECT = 'SELECT $value AS value';
 
 test('a statement is made once, and gives to each who asks at the same time what is theirs', async () => {
@@ -166,11 +168,39 @@ test('columns of a table are asked for once, when there is a table', async () =>
   driver.mockRestore();
 });
 
+test('queries without parameters, of which there are always some, do not overtake one with parameters', async () => {
+  let asked = 0;
+  let stop = false;
+  const others = Array.from({ length: 3 }, async () => {
+    for (; !stop; asked += 1) await all(connection, 'SELECT * FROM numbers');
+  });
+  for (let value = 0; value < 5; value += 1) {
+    const before: number = asked;
+    expect(await all(connection, SELECT, { $value: value })).toEqual([{ value }]);
+    // those that asked before it, and no more
+    expect(asked - before).toBeLessThan(10);
+  }
+  stop = true;
+  await Promise.all(others);
+});
+
+test('closing does not stop this thread until a query is done', async () => {
+  await all(connection, SELECT, { $value: 1 });
+  const running = all(connection, SLOW, { $most: 5_000_000 });
+  // it runs by now
+  await new Promise((resolve) => setImmediate(resolve));
+  let isDone = false;
+  void running.then(() => (isDone = true));
+  const closed = close(connection);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(isDone).toBe(false);
+  await running;
+  await closed;
+});
+
 test('closing waits for queries under way, and those that come after it are refused', async () => {
   for (let value = 0; value < 20; value += 1) await run(connection, INSERT, { $value: value });
-  const slow =
-    'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < $most) SELECT max(x) AS x FROM c';
-  const running = [100_000, 100_001].map((most) => all(connection, slow, { $most: most }));
+  const running = [100_000, 100_001].map((most) => all(connection, SLOW, { $most: most }));
   const closed = close(connection);
   expect(await Promise.all(running)).toEqual([[{ x: 100_000 }], [{ x: 100_001 }]]);
   await closed;

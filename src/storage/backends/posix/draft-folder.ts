@@ -114,7 +114,7 @@ class PosixDraft implements Draft {
     try {
       await this.#writer.flush();
       await seal(this.#temporary, mtimeMs);
-      await this.#writer.sync();
+      await this.#writer.syncInTurn();
       await this.#letGo();
       await renameFile(this.#temporary.path, this.#path);
       this.#state = 'finished';
