@@ -153,15 +153,18 @@ describe.each(kinds)('ingest jobs on $name', (kind) => {
       expect(await jobs.find(30)).toBeUndefined();
     });
 
-    it.runIf(kind.name === 'SQLite')('find files by their paths without going through the others', async () => {
-      const paths = Array.from({ length: BATCH }, (_, position) => member(position).path);
-      const [sql = ''] = await statementsOf(database, () => jobs.membersByPath(35, paths));
-      const plan = await database.sequelize.query<{ detail: string }>(
-        `EXPLAIN QUERY PLAN ${sql.replace('$id', '35').replace('$keys', "'[]'")}`,
-        { type: QueryTypes.SELECT },
-      );
-      expect(plan.map(({ detail }) => detail).join('\n')).toMatch(/\(job_id=\? AND path_key=\?\)/);
-    });
+    // PostgreSQL knows how many there are, and goes by that
+    if (kind.name === 'SQLite') {
+      it('find files by their paths without going through the others', async () => {
+        const paths = Array.from({ length: BATCH }, (_, position) => member(position).path);
+        const [sql = ''] = await statementsOf(database, () => jobs.membersByPath(35, paths));
+        const plan = await database.sequelize.query<{ detail: string }>(
+          `EXPLAIN QUERY PLAN ${sql.replace('$id', '35').replace('$keys', "'[]'")}`,
+          { type: QueryTypes.SELECT },
+        );
+        expect(plan.map(({ detail }) => detail).join('\n')).toMatch(/\(job_id=\? AND path_key=\?\)/);
+      });
+    }
 
     it('remove the files of a job without reading them', async () => {
       const members = Array.from({ length: BATCH }, (_, position) => member(position));
