@@ -69,9 +69,6 @@ function wrong(field: string, type: ChecksumType): PacificaError {
   return new PacificaError('invalid', `the ${field} header has no ${type} in it`);
 }
 
-/** Headers of a request that ask for checksums. */
-const WANTS = ['want-repr-digest', 'want-content-digest', 'want-digest'] as const;
-
 /**
  * Writes what is known of a file as headers: Repr-Digest always; Content-Digest, Digest and Content-MD5 as the request
  * wants them.
@@ -85,18 +82,14 @@ export async function checksumHeaders(
   compute: (type: ChecksumType) => Promise<Checksum>,
   whole: boolean,
 ): Promise<Record<string, string>> {
+  // a request that asks for none, as most do, waits for nothing
+  const wanted = (types: readonly ChecksumType[]): Checksum | undefined | Promise<Checksum> => {
+    const [best] = types;
+    return best === undefined || (known !== undefined && types.includes(known.type)) ? known : compute(best);
+  };
   const answer: Record<string, string> = {};
   const set = (name: string, value: string | undefined): void => {
     if (value !== undefined) answer[name] = value;
-  };
-  if (WANTS.every((name) => headers[name] === undefined)) {
-    set('Repr-Digest', asField(known));
-    if (whole && known?.type === 'md5') set('Content-MD5', base64(known));
-    return answer;
-  }
-  const wanted = async (types: readonly ChecksumType[]): Promise<Checksum | undefined> => {
-    const [best] = types;
-    return best === undefined || (known !== undefined && types.includes(known.type)) ? known : compute(best);
   };
   set('Repr-Digest', asField(await wanted(preferences(headers['want-repr-digest'], FIELD_NAMES))));
   const wantContent = preferences(headers['want-content-digest'], FIELD_NAMES);

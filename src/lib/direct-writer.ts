@@ -52,10 +52,12 @@ export class DirectWriter {
       // the very file, whatever its name is by now
       const path = `/proc/self/fd/${fd}`;
       if (LOCAL.has((await statfs(path)).type)) {
-        const pair = [takeDirectBlock(), takeDirectBlock()] as const;
-        blocks.push(...pair);
+        const filling = takeDirectBlock();
+        blocks.push(filling);
+        const sent = takeDirectBlock();
+        blocks.push(sent);
         const direct = await openFile(path, constants.O_WRONLY | constants.O_DIRECT);
-        return new DirectWriter(fd, direct, position, pair);
+        return new DirectWriter(fd, direct, position, [filling, sent]);
       }
     } catch {
       // another system, no memory, no descriptor left: it is written as any other file

@@ -388,16 +388,13 @@ export class IngestJobs {
 
   /** Files by their paths, of which there are at most {@link BATCH}, in the order of the bundle. */
   async membersByPath(id: number, paths: readonly string[]): Promise<IngestMember[]> {
-    const columns = Object.entries(this.#members.getAttributes()).map(
-      ([key, { field }]) => `${field ?? key} AS "${key}"`,
-    );
     const keys =
       this.#database.dialect === 'sqlite'
         ? 'SELECT value FROM json_each($keys)'
         : 'SELECT json_array_elements_text(CAST($keys AS json))';
     // asked for an order SQLite goes through all files of the job, which are in it, instead of looking up these
     const rows = await this.#database.sequelize.query<MemberRow>(
-      `SELECT ${columns.join(', ')} FROM pacifica_ingest_member WHERE job_id = $id AND path_key IN (${keys})`,
+      `SELECT ${columnsOf(this.#members)} FROM pacifica_ingest_member WHERE job_id = $id AND path_key IN (${keys})`,
       { type: QueryTypes.SELECT, bind: { id, keys: JSON.stringify(paths.map(pathKey)) } },
     );
     return rows.map(memberOf).sort((one, other) => one.position - other.position);
@@ -532,10 +529,9 @@ export class IngestJobs {
       const values = [wanted].flat().map((one, index) => value(`where_${key}_${index}`, one));
       return `${this.#column(key)} IN (${values.join(', ')})`;
     });
-    const columns = Object.keys(this.#jobs.getAttributes()).map((key) => `${this.#column(key)} AS "${key}"`);
     const rows = await this.#database.writeStatement<JobRow>(
       `UPDATE pacifica_ingest_job SET ${set.join(', ')} WHERE ${conditions.join(' AND ')}
-       RETURNING ${columns.join(', ')}`,
+       RETURNING ${columnsOf(this.#jobs)}`,
       bind,
       { durable },
     );
@@ -559,6 +555,13 @@ function answersFor({ created, phase, kept }: IngestJob, keyedSince: number): bo
 
 function lost(id: number): PacificaError {
   return new PacificaError('aborted', `ingest job ${id} is no longer this run's own`);
+}
+
+/** @returns all columns of a table, by the names that its rows have here */
+function columnsOf<M extends Model>(model: ModelStatic<M>): string {
+  return Object.entries<{ field?: string }>(model.getAttributes())
+    .map(([key, { field = key }]) => `${field} AS "${key}"`)
+    .join(', ');
 }
 
 function pathKey(path: string): string {
