@@ -44,9 +44,20 @@ const { metafile } = await build({
   // native, what brings its own optional parts, and what is not installed: optional parts of pg, Sequelize and oclif
   external: ['sqlite3', 'mongodb', 'pg-native', 'pg-hstore', 'typescript'],
 });
+for (const file of Object.keys(metafile.outputs)) asAscii(join(root, file));
 const inputs = Object.keys(metafile.inputs).flatMap((path) => /.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? []);
 const licenses = [...new Set(inputs)].sort().map(licenseOf);
 writeFileSync(join(root, 'dist/licenses.txt'), licenses.join('\n\n'));
+
+/**
+ * Escapes what esbuild leaves as it is: letters of other alphabets in regular expressions and comments. V8 keeps the
+ * text of a module while it runs, with two bytes for every letter of it where one is not Latin.
+ */
+function asAscii(file) {
+  const text = readFileSync(file, 'utf8');
+  const escaped = text.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  if (escaped !== text) writeFileSync(file, escaped);
+}
 
 /** @returns the terms that a package in dist/ may be passed on under */
 function licenseOf(folder) {

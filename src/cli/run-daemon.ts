@@ -5,6 +5,7 @@ import { adminApp } from '../daemon/admin.js';
 import { listenerOf } from '../daemon/app.js';
 import { isLoopback, Listener } from '../daemon/listener.js';
 import { openLogs } from '../daemon/logs.js';
+import { collect } from '../lib/collect.js';
 import { PacificaError } from '../lib/errors.js';
 import type { JobKind } from '../lib/job-queue.js';
 import { keepHeapSmall } from '../lib/small-heap.js';
@@ -78,6 +79,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     }
     stop.signal.throwIfAborted();
     await house.start();
+    // by itself V8 lets the heap that a program starts with grow to three times its size before it looks again
+    collect('major');
     log.info({ urls, version }, 'ready');
     process.stdout.write(
       json ? `${JSON.stringify({ event: 'ready', pid: process.pid, urls })}\n` : table(urls, config),

@@ -1,11 +1,9 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { collect } from './collect.js';
 
 /** bytes after which the memory of pieces that are done with is cleared */
 const EVERY = 4 * 1024 * 1024;
 
 let received = 0;
-let collect: ((options: { type: 'minor' }) => void) | undefined;
 
 /**
  * Tells of a piece that came from a socket. Node gives each piece memory of its own outside of V8's heap, and V8 clears
@@ -19,13 +17,5 @@ export function noteReceived(bytes: number): void {
   received += bytes;
   if (received < EVERY) return;
   received = 0;
-  collect ??= collector();
-  collect({ type: 'minor' });
-}
-
-function collector(): (options: { type: 'minor' }) => void {
-  setFlagsFromString('--expose-gc');
-  const gc = runInNewContext('gc') as (options: { type: 'minor' }) => void;
-  setFlagsFromString('--no-expose-gc');
-  return gc;
+  collect('minor');
 }
