@@ -13,7 +13,7 @@ import { pipeline } from 'node:stream/promises';
 import { allAtOnce, download, durableFiles, program, smallRequests, upload } from './support/clients.js';
 import { forgetPeakMemory, peakMemory } from './support/proc.js';
 import { type Contender, loopText, measure, type Row, type Sample, TABLE_HEAD, verdict } from './support/rows.js';
-import { type Daemon, hasNginx, type Server, startDaemon, startNginx } from './support/servers.js';
+import { type Daemon, hasNginx, type Server, startBareKoa, startDaemon, startNginx } from './support/servers.js';
 
 const ROUNDS = 5;
 const MiB = 2 ** 20;
@@ -32,12 +32,25 @@ const words = process.argv.slice(3);
 
 const disk = await mkdtemp(join(tmpdir(), 'pacifica-bench-'));
 const memory = existsSync(MEMORY_DISK) ? await mkdtemp(join(MEMORY_DISK, 'pacifica-bench-')) : undefined;
-const running: Server[] = [];
+const running: Life[] = [];
 const nginxIsThere = hasNginx();
 
-async function started<S extends Server>(server: Promise<S>): Promise<S> {
-  running.push(await server);
-  return server;
+/** A server that can be started anew. */
+interface Life<S extends Server = Server> {
+  now: S;
+  renew(): Promise<void>;
+}
+
+async function started<S extends Server>(start: () => Promise<S>): Promise<Life<S>> {
+  const life = {
+    now: await start(),
+    async renew() {
+      await life.now.stop();
+      life.now = await start();
+    },
+  };
+  running.push(life);
+  return life;
 }
 
 async function makeLarge(path: string, mebibytes: number): Promise<void> {
@@ -60,18 +73,19 @@ async function against(server: Server | Daemon, amount: number, request: () => P
   return { rate: amount / seconds, cpu, ...(isOurs && { loop: await server.loopDelay() }) };
 }
 
-function getting(name: string, server: Server): Contender {
-  return { name, run: () => against(server, LARGE, () => download(`http://127.0.0.1:${server.port}/1`)) };
+function getting(name: string, server: Life): Contender {
+  return { name, run: () => against(server.now, LARGE, () => download(`http://127.0.0.1:${server.now.port}/1`)) };
 }
 
 /** @param isOnDisk writes of earlier runs are waited for first */
-function putting(name: string, server: Server, source: string, isOnDisk: boolean): Contender {
+function putting(name: string, server: Life, source: string, isOnDisk: boolean): Contender {
   return {
     name,
     async run() {
-      await rm(join(server.root, '2'), { force: true });
+      const { port, root } = server.now;
+      await rm(join(root, '2'), { force: true });
       if (isOnDisk) execFileSync('sync');
-      return against(server, LARGE, () => upload(`http://127.0.0.1:${server.port}/2`, source));
+      return against(server.now, LARGE, () => upload(`http://127.0.0.1:${port}/2`, source));
     },
   };
 }
@@ -88,12 +102,15 @@ function copying(name: string, path: string, words: readonly string[], isOnDisk:
   };
 }
 
-function gettingSmall(name: string, server: Server): Contender {
+function gettingSmall(name: string, server: Life): Contender {
   const options = { requests: SMALL_GETS, first: 1000, files: SMALL_FILES };
-  return { name, run: () => against(server, SMALL_GETS, () => smallRequests(server.port, 'GET', options)) };
+  return {
+    name,
+    run: () => against(server.now, SMALL_GETS, () => smallRequests(server.now.port, 'GET', options)),
+  };
 }
 
-function puttingSmall(name: string, server: Server): Contender {
+function puttingSmall(name: string, server: Life): Contender {
   let first = 1_000_000;
   return {
     name,
@@ -101,7 +118,7 @@ function puttingSmall(name: string, server: Server): Contender {
       const options = { requests: SMALL_PUTS, first, files: SMALL_PUTS };
       first += SMALL_PUTS;
       execFileSync('sync');
-      return against(server, SMALL_PUTS, () => smallRequests(server.port, 'PUT', options));
+      return against(server.now, SMALL_PUTS, () => smallRequests(server.now.port, 'PUT', options));
     },
   };
 }
@@ -121,11 +138,12 @@ function makingDurable(name: string): Contender {
 }
 
 async function rowsOnDisk(source: string): Promise<Row[]> {
-  const daemon = await started(startDaemon(join(disk, 'ours')));
-  await mkdir(daemon.root, { recursive: true });
-  await makeLarge(join(daemon.root, '1'), LARGE);
+  const daemon = await started(() => startDaemon(join(disk, 'ours')));
+  const { root } = daemon.now;
+  await mkdir(root, { recursive: true });
+  await makeLarge(join(root, '1'), LARGE);
   const small = randomBytes(4096);
-  for (let id = 1000; id < 1000 + SMALL_FILES; id += 1) await writeFile(join(daemon.root, String(id)), small);
+  for (let id = 1000; id < 1000 + SMALL_FILES; id += 1) await writeFile(join(root, String(id)), small);
   const rows: Row[] = [
     {
       name: 'PUT 1 GiB, disk, sha256, fsync',
@@ -143,11 +161,12 @@ async function rowsOnDisk(source: string): Promise<Row[]> {
     },
   ];
   if (!nginxIsThere) return rows;
-  const nginx = await started(startNginx(join(disk, 'nginx')));
+  const nginx = await started(() => startNginx(join(disk, 'nginx')));
   for (const name of ['1', ...Array.from({ length: SMALL_FILES }, (_, index) => String(1000 + index))]) {
-    await link(join(daemon.root, name), join(nginx.root, name));
+    await link(join(root, name), join(nginx.now.root, name));
   }
-  const large = join(daemon.root, '1');
+  const koa = await started(() => startBareKoa(root, join(disk, 'koa.log')));
+  const large = join(root, '1');
   return [
     {
       name: 'GET 1 GiB, page cache',
@@ -156,13 +175,14 @@ async function rowsOnDisk(source: string): Promise<Row[]> {
       others: [getting('nginx', nginx), copying('cp', '/dev/null', ['cp', large, '/dev/null'], false)],
       ratio: 1.5,
       cpu: 0.4,
+      renew: () => Promise.all([daemon.renew(), nginx.renew()]),
     },
     ...rows,
     {
       name: 'GET 4 KiB, 64 connections',
       unit: 'files/s',
       ours: gettingSmall('ours', daemon),
-      others: [gettingSmall('nginx', nginx)],
+      others: [gettingSmall('nginx', nginx), gettingSmall('Koa that reads the file', koa)],
       ratio: 0.3,
     },
     {
@@ -176,9 +196,9 @@ async function rowsOnDisk(source: string): Promise<Row[]> {
 }
 
 async function rowsInMemory(folder: string, source: string): Promise<Row[]> {
-  const nginx = await started(startNginx(join(folder, 'nginx')));
-  const withDigest = await started(startDaemon(join(folder, 'digest')));
-  const without = await started(startDaemon(join(folder, 'none'), { PACIFICA_ARCHIVEINTERFACE_DIGEST: 'none' }));
+  const nginx = await started(() => startNginx(join(folder, 'nginx')));
+  const withDigest = await started(() => startDaemon(join(folder, 'digest')));
+  const without = await started(() => startDaemon(join(folder, 'none'), { PACIFICA_ARCHIVEINTERFACE_DIGEST: 'none' }));
   const others = [
     putting('nginx', nginx, source, false),
     copying('cp', join(folder, 'copy'), ['cp', source, join(folder, 'copy')], false),
@@ -237,6 +257,6 @@ try {
   console.log();
   for (const what of ['downloads', 'uploads'] as const) if (isWanted(what)) console.log(await memoryOf(what));
 } finally {
-  await Promise.all(running.map((server) => server.stop()));
+  await Promise.all(running.map(({ now }) => now.stop()));
   for (const folder of [disk, memory]) if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 }

@@ -121,6 +121,7 @@ try {
       ),
       others: [beside],
       ratio: 0.9,
+      renew,
     },
     {
       name: 'GET 1 GiB by hash, without nginx',
@@ -133,10 +134,11 @@ try {
       others: [beside],
       ratio: 1.5,
       cpu: 0.5,
+      renew,
     },
   ];
   console.log(TABLE_HEAD);
-  for (const row of rows) console.log(await measure(row, ROUNDS, renew));
+  for (const row of rows) console.log(await measure(row, ROUNDS));
 } finally {
   await stop(servers);
   await rm(folder, { recursive: true, force: true });

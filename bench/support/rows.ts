@@ -25,6 +25,11 @@ export interface Row {
   readonly ratio: number;
   /** most CPU seconds that ours may take */
   readonly cpu?: number;
+  /**
+   * Starts the servers anew, before the first round and every few: where their memory comes to lie stays as it is while
+   * they run, and decides on what copying it costs. Rounds that warm them up follow, which do not count.
+   */
+  readonly renew?: () => Promise<unknown>;
 }
 
 /** most ms that the event loop of a daemon may be blocked */
@@ -40,13 +45,9 @@ const LIFE = 3;
 /** rounds after that which do not count: a daemon that just started has other work, and its code is not compiled yet */
 const WARM = 3;
 
-/**
- * Measures a row.
- * @param renew starts the servers anew, before the first round and every few: where their memory comes to lie stays as it
- * is while they run, and decides on what copying it costs
- * @returns a line of the table
- */
-export async function measure(row: Row, rounds: number, renew?: () => Promise<void>): Promise<string> {
+/** Measures a row. @returns a line of the table */
+export async function measure(row: Row, rounds: number): Promise<string> {
+  const { renew } = row;
   const contenders = [row.ours, ...row.others];
   const samples = contenders.map((): Sample[] => []);
   for (let round = 0; round < rounds; round += 1) {

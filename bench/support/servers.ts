@@ -113,6 +113,23 @@ export async function startNginx(folder: string, locations = ''): Promise<Server
   };
 }
 
+const BARE_KOA = fileURLToPath(new URL('bare-koa.mjs', import.meta.url));
+
+/**
+ * Starts Koa with a log line a request and nothing else but reading the file.
+ * @param root folder whose files it serves
+ */
+export async function startBareKoa(root: string, logFile: string): Promise<Server> {
+  const child = spawn(process.execPath, [BARE_KOA, root, logFile], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const { pid } = child;
+  if (pid === undefined) throw new Error('Koa does not start');
+  const [line] = (await Promise.race([
+    once(createInterface({ input: child.stdout }), 'line'),
+    ended(child, 'Koa ended before it was ready'),
+  ])) as [string];
+  return { port: Number(line), pid, root, cpu: () => cpuSeconds(pid), stop: () => stop(child) };
+}
+
 async function ended(child: ChildProcess, message: string): Promise<never> {
   await once(child, 'exit');
   throw new Error(message);
