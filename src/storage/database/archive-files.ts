@@ -128,7 +128,7 @@ export class ArchiveFiles {
   async findMany(ids: readonly ArchiveId[]): Promise<Map<ArchiveId, StoredRecord[]>> {
     const rows = new Map<ArchiveId, StoredRecord[]>();
     if (ids.length === 0) return rows;
-    const where = `WHERE file_id IN (${this.#listed('$ids')}) ORDER BY changed DESC`;
+    const where = `WHERE file_id IN (${this.#database.listed('$ids', 'text')}) ORDER BY changed DESC`;
     for (const row of await this.#select(where, { ids: JSON.stringify(ids) })) {
       const known = rows.get(row.id);
       if (known === undefined) rows.set(row.id, [row]);
@@ -145,12 +145,15 @@ export class ArchiveFiles {
   /** Mends rows: those that speak of the file that is there are settled, the others go. */
   async mend(settled: readonly string[], gone: readonly string[]): Promise<void> {
     if (settled.length > 0) {
-      await this.#write(`UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${this.#listed('$keys')})`, {
-        keys: JSON.stringify(settled),
-      });
+      await this.#write(
+        `UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${this.#database.listed('$keys', 'text')})`,
+        {
+          keys: JSON.stringify(settled),
+        },
+      );
     }
     if (gone.length > 0) {
-      await this.#write(`DELETE FROM ${TABLE} WHERE record_id IN (${this.#listed('$keys')})`, {
+      await this.#write(`DELETE FROM ${TABLE} WHERE record_id IN (${this.#database.listed('$keys', 'text')})`, {
         keys: JSON.stringify(gone),
       });
     }
@@ -177,25 +180,18 @@ export class ArchiveFiles {
     const quick = { durable: false };
     await this.#write(
       `UPDATE ${TABLE} SET state = 'old', changed = $now
-       WHERE (file_id IN (${this.#listed('$ids')}) AND state = 'settled') OR record_id IN (${this.#listed('$old')})`,
+       WHERE (file_id IN (${this.#database.listed('$ids', 'text')}) AND state = 'settled') OR record_id IN (${this.#database.listed('$old', 'text')})`,
       { ids: JSON.stringify(rows.map(({ id }) => id)), old: JSON.stringify(replaced), now: Date.now() },
       quick,
     );
     await this.#write(
-      `UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${this.#listed('$keys')}) AND state = 'pending'`,
+      `UPDATE ${TABLE} SET state = 'settled' WHERE record_id IN (${this.#database.listed('$keys', 'text')}) AND state = 'pending'`,
       { keys: JSON.stringify([...kept]) },
       quick,
     );
     for (const { key, version } of rows.filter((row) => row.version !== null)) {
       await this.#write(`UPDATE ${TABLE} SET version = $version WHERE record_id = $key`, { key, version }, quick);
     }
-  }
-
-  /** @returns a query of the texts in a list that is bound as JSON: one value to bind however long the list is */
-  #listed(name: string): string {
-    return this.#dialect === 'sqlite'
-      ? `SELECT value FROM json_each(${name})`
-      : `SELECT json_array_elements_text(CAST(${name} AS json))`;
   }
 
   async #write(sql: string, bind: Record<string, unknown>, options?: { durable?: boolean }): Promise<void> {

@@ -158,6 +158,16 @@ export class Database {
     return this.#writer === undefined ? run() : this.#writer.write(run, { durable, isStatement: true });
   }
 
+  /**
+   * @param name of a value that is bound: a list as JSON, which is one value however long it is
+   * @returns a query of what is in the list, for `IN (...)`
+   */
+  listed(name: `$${string}`, type: 'text' | 'bigint'): string {
+    return this.dialect === 'sqlite'
+      ? `SELECT value FROM json_each(${name})`
+      : `SELECT CAST(json_array_elements_text(CAST(${name} AS json)) AS ${type})`;
+  }
+
   /** @returns names of all tables */
   async tables(): Promise<string[]> {
     return this.sequelize.getQueryInterface().showAllTables();

@@ -388,10 +388,7 @@ export class IngestJobs {
 
   /** Files by their paths, of which there are at most {@link BATCH}, in the order of the bundle. */
   async membersByPath(id: number, paths: readonly string[]): Promise<IngestMember[]> {
-    const keys =
-      this.#database.dialect === 'sqlite'
-        ? 'SELECT value FROM json_each($keys)'
-        : 'SELECT json_array_elements_text(CAST($keys AS json))';
+    const keys = this.#database.listed('$keys', 'text');
     // asked for an order SQLite goes through all files of the job, which are in it, instead of looking up these
     const rows = await this.#database.sequelize.query<MemberRow>(
       `SELECT ${columnsOf(this.#members)} FROM pacifica_ingest_member WHERE job_id = $id AND path_key IN (${keys})`,
@@ -434,15 +431,11 @@ export class IngestJobs {
 
   /** Marks files, at most {@link BATCH}, as named by the metadata. A power cut may take it back, as with {@link addMembers}. */
   async markNamed(id: number, runId: string, positions: readonly number[]): Promise<void> {
-    const listed =
-      this.#database.dialect === 'sqlite'
-        ? 'SELECT value FROM json_each($positions)'
-        : 'SELECT CAST(json_array_elements_text(CAST($positions AS json)) AS bigint)';
     await this.#ifHeld(
       id,
       runId,
       `UPDATE pacifica_ingest_member SET named = TRUE
-       WHERE job_id = (SELECT id FROM held) AND position IN (${listed})`,
+       WHERE job_id = (SELECT id FROM held) AND position IN (${this.#database.listed('$positions', 'bigint')})`,
       { name: 'positions', list: positions },
     );
   }
