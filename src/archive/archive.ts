@@ -1,6 +1,6 @@
 import type { ArchiveId } from '../lib/archive-id.js';
 import type { RandomReader } from '../lib/random-reader.js';
-import type { Drafts, FileStatus, PutOptions } from '../storage/backends/backend.js';
+import type { Drafts, FileStatus, PutOptions, TransferOptions } from '../storage/backends/backend.js';
 
 /** A file of the archive, open for reading. */
 export interface ArchiveFile {
@@ -26,7 +26,7 @@ export interface Archive {
   /** Asks for files to be brought to disk, in bulk; returns when it is asked for. */
   stage(ids: readonly ArchiveId[]): Promise<void>;
   /** Takes in a file that lies on the archive's machine (wire: PATCH). `forbidden` outside the folders that the site allows. */
-  move(id: ArchiveId, path: string, options?: Pick<PutOptions, 'mode'>): Promise<void>;
+  move(id: ArchiveId, path: string, options?: Pick<PutOptions, 'mode'> & TransferOptions): Promise<void>;
   /**
    * Present when the files that {@link move} takes lie on this machine, where the caller can read them: checks that the
    * site lets this path be moved in, without looking at the file. `forbidden` otherwise.

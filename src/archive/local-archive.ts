@@ -11,6 +11,7 @@ import {
   hasLocalPaths,
   type PutOptions,
   type StorageBackend,
+  type TransferOptions,
   type Written,
 } from '../storage/backends/backend.js';
 import type { ArchiveFiles } from '../storage/database/archive-files.js';
@@ -133,11 +134,12 @@ export class LocalArchive implements Archive {
   async move(
     id: ArchiveId,
     path: string,
-    options: Pick<PutOptions, 'mode'> & { condition?: Condition } = {},
+    options: Pick<PutOptions, 'mode'> & TransferOptions & { condition?: Condition } = {},
   ): Promise<void> {
+    const { condition, ...adopting } = options;
     const source = await this.#roots.check(path);
     const owner = hasLocalPaths(this.#backend) ? this.#backend.idAt(source) : undefined;
-    const change: Change = { condition: options.condition };
+    const change: Change = { condition };
     if (owner !== undefined && owner !== id) {
       const status = await this.#backend.status(owner);
       change.look = async () => {
@@ -146,9 +148,7 @@ export class LocalArchive implements Archive {
         return checksum;
       };
     }
-    await this.#changing(id, change, (look) =>
-      this.#backend.adopt(id, source, { mode: options.mode, beforeVisible: look }),
-    );
+    await this.#changing(id, change, (look) => this.#backend.adopt(id, source, { ...adopting, beforeVisible: look }));
     if (owner !== undefined && owner !== id) this.#records?.deleted(owner);
   }
 

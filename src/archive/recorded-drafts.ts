@@ -31,10 +31,11 @@ export class RecordedDrafts implements Drafts {
     group: string,
     name: string,
     id: ArchiveId,
-    { checksum, beforeVisible }: PublishOptions = {},
+    { checksum, beforeVisible, ...transfer }: PublishOptions = {},
   ): Promise<void> {
     let announced: { settle: (status: Pick<FileStatus, 'etag'>) => void; etag: string | undefined } | undefined;
     await this.#drafts.publish(group, name, id, {
+      ...transfer,
       beforeVisible: async (draft) => {
         await beforeVisible?.(draft);
         announced = { settle: await this.#records.announce(id, draft, checksum), etag: draft.etag };

@@ -5,8 +5,9 @@ import type { ArchiveId } from '../lib/archive-id.js';
 import { writeFileDurably } from '../lib/durable-write.js';
 import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { readChunks } from '../lib/random-reader.js';
+import { counted } from '../lib/counted.js';
 import { Slots } from '../lib/slots.js';
-import type { Draft, Drafts, PublishOptions, StoredFile } from '../storage/backends/backend.js';
+import type { Draft, Drafts, PublishOptions, StoredFile, TransferOptions } from '../storage/backends/backend.js';
 import { DraftFolder } from '../storage/backends/posix/draft-folder.js';
 import { TemporaryFiles } from '../storage/backends/posix/temporary-files.js';
 import type { Archive } from './archive.js';
@@ -41,8 +42,8 @@ export class SpoolDrafts implements Drafts {
     return this.#folder.open(group, name);
   }
 
-  publish(group: string, name: string, id: ArchiveId, { beforeVisible }: PublishOptions = {}): Promise<void> {
-    return this.#transfers.run(() => this.#publish(group, name, id, beforeVisible));
+  publish(group: string, name: string, id: ArchiveId, options: PublishOptions = {}): Promise<void> {
+    return this.#transfers.run(() => this.#publish(group, name, id, options));
   }
 
   unpublish(group: string, name: string, id: ArchiveId): Promise<void> {
@@ -53,8 +54,10 @@ export class SpoolDrafts implements Drafts {
     group: string,
     name: string,
     id: ArchiveId,
-    beforeVisible: PublishOptions['beforeVisible'],
+    { beforeVisible, ...transfer }: PublishOptions,
   ): Promise<void> {
+    const { signal } = transfer;
+    signal?.throwIfAborted();
     const draft = await this.#folder.open(group, name);
     try {
       const { size, mtimeMs, etag } = draft.status;
@@ -62,24 +65,36 @@ export class SpoolDrafts implements Drafts {
       const mark = this.#mark(group, name, id, etag);
       let state = await mark.read();
       if (state === 'sent') return;
-      await retrying(async () => {
+      const send = async (): Promise<void> => {
         const mayBeOurs = state === 'sending';
         if (!mayBeOurs) await mark.write('sending');
         state = 'sending';
-        await this.#send(draft, id, mark, mayBeOurs);
-      }, this.#retry);
+        await this.#send(draft, id, mark, { mayBeOurs, ...transfer });
+      };
+      await retrying(send, { ...this.#retry, signal });
       await mark.write('sent');
     } finally {
       await draft.close();
     }
   }
 
-  /** @param mayBeOurs whether an earlier try may have brought the file there, its answer being lost */
-  async #send(draft: StoredFile, id: ArchiveId, mark: Mark, mayBeOurs: boolean): Promise<void> {
+  /** @param options.mayBeOurs whether an earlier try may have brought the file there, its answer being lost */
+  async #send(
+    draft: StoredFile,
+    id: ArchiveId,
+    mark: Mark,
+    { mayBeOurs, signal, onBytes }: { mayBeOurs: boolean } & TransferOptions,
+  ): Promise<void> {
     const { size, mtimeMs } = draft.status;
+    let sent = 0;
+    const body = counted(readChunks(draft), (bytes) => {
+      sent += bytes;
+      onBytes?.(bytes);
+    });
     try {
-      await this.#archive.put(id, readChunks(draft), { size, mtimeMs, mode: 'exclusive' });
+      await this.#archive.put(id, body, { size, mtimeMs, mode: 'exclusive', signal });
     } catch (error) {
+      onBytes?.(-sent);
       if (!isCode(error, 'exists')) throw error;
       if (mayBeOurs && (await this.#holds(id, draft))) return;
       await mark.remove();

@@ -20,6 +20,16 @@ export class Meter {
     this.#total = Math.max(1, work.files * PER_FILE + work.bytes);
   }
 
+  /** Counts a file whose bytes may have to be copied or sent, while they are. @param work is given whom to tell of them */
+  async transfer(size: number, work: (onBytes: (bytes: number) => void) => Promise<void>): Promise<void> {
+    let counted = 0;
+    await work((bytes) => {
+      counted += bytes;
+      this.#add(bytes);
+    });
+    this.file(size - counted);
+  }
+
   /** Counts a file, with its bytes unless these were counted by {@link reader}. */
   file(bytes: number): void {
     this.#add(PER_FILE + bytes);

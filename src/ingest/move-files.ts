@@ -91,17 +91,19 @@ export class MoveFiles implements FilesStep {
   async place(job: IngestJob): Promise<void> {
     const meter = new Meter(this.#claim, [CHECKED, 100], { files: job.members, bytes: job.bytes });
     await eachMember(this.#parts, this.#claim, PARALLEL, async (member) => {
-      await withFreeId(this.#parts, this.#claim, job, member, (id) => this.#move(id, member));
-      meter.file(member.size);
+      await meter.transfer(member.size, (onBytes) =>
+        withFreeId(this.#parts, this.#claim, job, member, (id) => this.#move(id, member, onBytes)),
+      );
     });
   }
 
-  async #move(id: ArchiveId, member: IngestMember): Promise<void> {
+  async #move(id: ArchiveId, member: IngestMember, onBytes: (bytes: number) => void): Promise<void> {
+    const options = { mode: 'exclusive', signal: this.#claim.signal, onBytes } as const;
     const source = sourceOf(member);
     const isLocal = this.#archive.checkMove !== undefined;
     try {
       if (isLocal) await expectUnchanged(source, member);
-      await this.#archive.move(id, source, { mode: 'exclusive' });
+      await this.#archive.move(id, source, options);
     } catch (error) {
       const code = error instanceof PacificaError ? error.code : undefined;
       if (code !== 'exists' && code !== 'not-found') throw error;
@@ -110,7 +112,7 @@ export class MoveFiles implements FilesStep {
       if (code === 'not-found' || !isLocal || !(await this.#isCopy(id, member))) throw error;
       // that run was stopped between its copy and the removal of the source
       await this.#archive.delete(id);
-      await this.#archive.move(id, source, { mode: 'exclusive' });
+      await this.#archive.move(id, source, options);
     }
   }
 

@@ -70,12 +70,15 @@ export class UploadFiles implements FilesStep {
 
   async place(job: IngestJob): Promise<void> {
     const { drafts } = this.#parts.archive;
+    const { signal } = this.#claim;
     const meter = new Meter(this.#claim, [CHECKED, 100], { files: job.members, bytes: job.bytes });
     await eachMember(this.#parts, this.#claim, PARALLEL, async (member) => {
-      await withFreeId(this.#parts, this.#claim, job, member, (id) =>
-        drafts.publish(this.#group, draftName(member.position), id, { checksum: checksumOf(member) }),
+      const checksum = checksumOf(member);
+      await meter.transfer(member.size, (onBytes) =>
+        withFreeId(this.#parts, this.#claim, job, member, (id) =>
+          drafts.publish(this.#group, draftName(member.position), id, { checksum, signal, onBytes }),
+        ),
       );
-      meter.file(member.size);
     });
   }
 

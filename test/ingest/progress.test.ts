@@ -108,3 +108,23 @@ it('of a move: checking and moving', async () => {
   expect(await site.state(record.job_id)).toMatchObject({ state: 'OK', complete: true });
   expect(seen).toEqual(['checked', 'moved']);
 });
+
+it('of a move: while a single file is copied from another file system', async () => {
+  const entry = await incomingFile(site, 'a', FILES.a);
+  let told = false;
+  const service = site.another({
+    archive: overriding<Archive>(site.archive, {
+      async move(id, path, options) {
+        // half of it is copied by now
+        options?.onBytes?.(5000);
+        await moved('move files', 90, 100);
+        told = true;
+        await site.archive.move(id, path, options);
+      },
+    }),
+  });
+  const body = Buffer.from(JSON.stringify([...TRANSACTION, entry]));
+  const { record } = await service.move(piecesOf(body), { user: 'root' });
+  await site.run(record.job_id, service);
+  expect(told).toBe(true);
+});

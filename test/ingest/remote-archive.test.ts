@@ -11,6 +11,7 @@ import { silent } from '../support/log.js';
 import { collect, piecesOf } from '../support/streams.js';
 import { startServer, type TestServer } from '../support/server.js';
 import { filesBelow } from '../support/tree.js';
+import { until } from '../support/until.js';
 
 // the archive is another process, reached by HTTP; files wait in a spool of ours until their ids are known
 
@@ -93,6 +94,74 @@ it('an archive that is down is waited for', async () => {
   await site.run(jobId, service);
   expect(await site.state(jobId)).toMatchObject({ state: 'OK', complete: true });
   expect(await site.visible()).toHaveLength(3);
+});
+
+/** An archive that takes no byte of a file before it is told to. */
+async function startHolding(): Promise<TestServer & { sender: RemoteArchive; open: () => void; asked: () => number }> {
+  const archive = archiveApp(
+    { service: 'archive', log: silent, debug: false },
+    { archive: site.archive, writeOnce: false },
+  ).callback();
+  const waiting: (() => void)[] = [];
+  let asked = 0;
+  let isOpen = false;
+  const server = await startServer((req, res) => {
+    const answer = (): void => void archive(req, res);
+    if (req.method !== 'PUT' || isOpen) return answer();
+    asked += 1;
+    waiting.push(answer);
+  });
+  const sender = new RemoteArchive({ url: server.url, spool: join(site.folder, 'spool'), retryBudgetMs: 100 });
+  return {
+    ...server,
+    sender,
+    asked: () => asked,
+    open() {
+      isOpen = true;
+      for (const go of waiting) go();
+    },
+    async close() {
+      await sender.close();
+      await server.close();
+    },
+  };
+}
+
+it('percent moves while a single file is sent: a large one takes longer than a job may without being told stuck', async () => {
+  const holding = await startHolding();
+  const sending = site.another({ archive: holding.sender });
+  const files = { large: Buffer.alloc(16 * 1024 * 1024, 'large') };
+  const { record } = await sending.receive(piecesOf(bundle(files)), { user: 'root' });
+  const run = site.run(record.job_id, sending);
+  // as much as the buffers of the connection take
+  await until('the percent to move', async () => {
+    const { task, task_percent } = await site.state(record.job_id);
+    return task === 'ingest files' && Number(task_percent) > 50;
+  });
+  expect(Number((await site.state(record.job_id)).task_percent)).toBeLessThan(100);
+  holding.open();
+  await run;
+  expect(await site.state(record.job_id)).toMatchObject({ state: 'OK', complete: true });
+  await holding.close();
+});
+
+it('a run that sends a file when the state is set by hand stops sending it, so that it never appears', async () => {
+  const holding = await startHolding();
+  const sending = site.another({ archive: holding.sender });
+  const files = { large: Buffer.alloc(16 * 1024 * 1024, 'large') };
+  const { record } = await sending.receive(piecesOf(bundle(files)), { user: 'root' });
+  const { job_id: jobId } = record;
+  let ended = false;
+  const run = site.run(jobId, sending).finally(() => (ended = true));
+  await until('the file to be on its way', () => holding.asked() === 1);
+  await service.setState(jobId, { state: 'FAILED', exception: 'takes too long' });
+  await site.run(jobId, service);
+  expect(await site.state(jobId)).toMatchObject({ state: 'FAILED', exception: 'takes too long' });
+  await until('the run to stop', () => ended);
+  await run;
+  holding.open();
+  expect(await site.visible()).toEqual([]);
+  await holding.close();
 });
 
 it('files are sent several at a time', async () => {

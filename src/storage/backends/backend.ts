@@ -76,7 +76,11 @@ export interface StorageBackend {
    * Takes in a file that is already on the machine, as file `id`; `path` is gone afterwards. The path is checked by the
    * caller. Same promises as put. A missing source is `not-found`, one that is no regular file `invalid`.
    */
-  adopt(id: ArchiveId, path: string, options?: Pick<PutOptions, 'mode' | 'beforeVisible'>): Promise<FileStatus>;
+  adopt(
+    id: ArchiveId,
+    path: string,
+    options?: Pick<PutOptions, 'mode' | 'beforeVisible'> & TransferOptions,
+  ): Promise<FileStatus>;
   /** Removes a file, and the folders that it leaves empty. A second time it is `not-found`. */
   delete(id: ArchiveId): Promise<void>;
   /** Lets go of connections. */
@@ -137,7 +141,13 @@ export interface Draft {
   discard(): Promise<void>;
 }
 
-export interface PublishOptions extends Pick<PutOptions, 'beforeVisible'> {
+/** How bytes that are copied or sent are followed, and stopped; where a file only gets a name there are none. */
+export interface TransferOptions extends Pick<PutOptions, 'signal'> {
+  /** told of bytes as they go; of fewer than none when what went was for nothing and they go once more */
+  onBytes?: (bytes: number) => void;
+}
+
+export interface PublishOptions extends Pick<PutOptions, 'beforeVisible'>, TransferOptions {
   /** what is known of the bytes, for the archive's records */
   checksum?: Checksum;
 }

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { abortable, abortError } from '../../../lib/abortable.js';
 import type { ArchiveId } from '../../../lib/archive-id.js';
+import { counted } from '../../../lib/counted.js';
 import { PacificaError, systemCode } from '../../../lib/errors.js';
 import { statFile, statPath, unlinkFile } from '../../../lib/file-calls.js';
 import { SyncedWriter } from '../../../lib/synced-writer.js';
@@ -14,6 +15,7 @@ import type {
   PutOptions,
   StorageBackend,
   StoredFile,
+  TransferOptions,
   UncachedReads,
 } from '../backend.js';
 import { adoptFile } from './adopt.js';
@@ -180,18 +182,19 @@ export class PosixBackend implements StorageBackend, LocalPaths, Listing, Uncach
   async adopt(
     id: ArchiveId,
     source: string,
-    options: Pick<PutOptions, 'mode' | 'beforeVisible'> = {},
+    options: Pick<PutOptions, 'mode' | 'beforeVisible'> & TransferOptions = {},
   ): Promise<FileStatus> {
     const path = this.#layout.path(id);
+    const { mode, signal, onBytes } = options;
     try {
-      if (options.mode === 'exclusive' && (await exists(path))) throw taken(id);
+      if (mode === 'exclusive' && (await exists(path))) throw taken(id);
       if (source === path) return await this.status(id);
       return await adoptFile(source, {
         path,
         beforeVisible: options.beforeVisible,
-        show: (from) => this.#show(from, path, id, options.mode),
+        show: (from) => this.#show(from, path, id, mode),
         sync: () => this.#names.sync(path),
-        put: (body, copied, check) => this.#put(id, body, { mode: options.mode, ...copied }, check),
+        put: (body, copied, check) => this.#put(id, counted(body, onBytes), { mode, signal, ...copied }, check),
       });
     } catch (error) {
       throw putError(error, `can not take in ${source} as file ${id}`);

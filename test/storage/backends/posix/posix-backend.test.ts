@@ -89,6 +89,27 @@ test('a second name of a moved file stays outside: the archive gets bytes of its
   await expect(stat(source)).rejects.toThrow('ENOENT');
 });
 
+test('a file that is copied is told of while it is, and the copy can be stopped', async () => {
+  const source = join(folder, 'source');
+  await writeFile(source, Buffer.alloc(3_000_000, 7));
+  await link(source, join(folder, 'other-name'));
+  const stop = new AbortController();
+  let told = 0;
+  const onBytes = (bytes: number): void => {
+    told += bytes;
+    stop.abort(new Error('not any more'));
+  };
+  await expect(backend.adopt(id, source, { signal: stop.signal, onBytes })).rejects.toMatchObject({ code: 'aborted' });
+  expect(told).toBeGreaterThan(0);
+  expect(told).toBeLessThan(3_000_000);
+  await expect(backend.status(id)).rejects.toMatchObject({ code: 'not-found' });
+  expect(await filesBelow(root)).toEqual([]);
+
+  told = 0;
+  await backend.adopt(id, source, { onBytes: (bytes) => (told += bytes) });
+  expect(told).toBe(3_000_000);
+});
+
 test.runIf(process.platform === 'linux')('a file of another file system is copied, with its time', async () => {
   const source = join(otherFileSystem(), `pacifica-test-${process.pid}`);
   await writeFile(source, Buffer.alloc(3_000_000, 7), { mode: 0o600 });
