@@ -15,6 +15,8 @@ export interface BodyOptions {
   readonly onPercent: (percent: number) => void;
   /** is told that more has come */
   readonly onBytes: () => void;
+  /** nothing is given out any more when it is aborted */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -63,7 +65,8 @@ export class Body implements AsyncIterable<Uint8Array> {
   }
 
   async #next(): Promise<IteratorResult<Uint8Array>> {
-    const { length = 0, limit } = this.#options;
+    const { length = 0, limit, signal } = this.#options;
+    signal?.throwIfAborted();
     if (limit > 0 && length > limit) throw tooLarge(limit);
     const next = await this.#read();
     if (limit > 0 && this.#bytes > limit) throw tooLarge(limit);

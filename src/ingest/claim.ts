@@ -142,7 +142,10 @@ export class Claim {
     try {
       await this.#writes.run(work);
     } catch (error) {
-      if (error instanceof PacificaError && error.code === 'aborted') this.#lost.abort(error);
+      if (error instanceof PacificaError && error.code === 'aborted') {
+        clearInterval(this.#timer);
+        this.#lost.abort(error);
+      }
       throw error;
     }
   }

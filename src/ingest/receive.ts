@@ -5,7 +5,7 @@ import { BATCH, type IngestJob, type NewMember } from '../storage/database/inges
 import { Body } from './body.js';
 import { Claim } from './claim.js';
 import { DraftWriter } from './draft-writer.js';
-import { ownError, textOf } from './failure.js';
+import { isAborted, ownError, textOf } from './failure.js';
 import { removeLeftovers } from './leftovers.js';
 import { isDataPath, limitPath, memberPath, METADATA_MEMBER } from './member-path.js';
 import { usualHashType } from './metadata.js';
@@ -53,6 +53,7 @@ export async function receive(
     limit: settings.bundleLimit,
     onPercent: (percent) => claim.percent(percent),
     onBytes: () => claim.moves(),
+    signal: claim.signal,
   });
   let failure: PacificaError | undefined;
   try {
@@ -85,8 +86,9 @@ async function giveUp(parts: IngestParts, claim: Claim, error: unknown): Promise
     });
     await removeLeftovers(parts, jobId, runId);
   } catch (fault) {
+    if (isAborted(fault)) log.warn({ job: jobId }, 'the ingest job was ended while its bundle came in');
     // the sweep finds it
-    log.error({ job: jobId, err: fault }, 'can not end a job whose bundle did not come in');
+    else log.error({ job: jobId, err: fault }, 'can not end a job whose bundle did not come in');
   } finally {
     await claim.stop();
   }
@@ -114,10 +116,8 @@ class Receiver {
   }
 
   async take(body: Body): Promise<{ members: number; bytes: number }> {
-    const { signal } = this.#claim;
     try {
       for await (const member of readTar(body)) {
-        signal.throwIfAborted();
         await this.#takeMember(member);
         if (this.#writer.storedCount + this.#faulty.length < BATCH) continue;
         // more comes in meanwhile

@@ -1,7 +1,7 @@
 import { mayPass, PacificaError } from '../lib/errors.js';
 import type { JobHandler, JobRetries, JobRows } from '../lib/job-queue.js';
 import { ONCE, persist } from '../lib/persist.js';
-import type { IngestJob, IngestPhase } from '../storage/database/ingest-jobs.js';
+import { type IngestJob, type IngestPhase, WORK } from '../storage/database/ingest-jobs.js';
 import { Claim, newRun } from './claim.js';
 import { enqueue } from './open-job.js';
 import type { IngestParts } from './parts.js';
@@ -146,7 +146,7 @@ export class IngestService {
 
   /**
    * Sets what get_state tells, by hand. What was running for the job can change nothing any more; when it is set to
-   * FAILED before it was done, what was visible of it is taken back.
+   * FAILED before it was done, what was visible of it is taken back. One that is set to OK goes on where it was.
    * @throws PacificaError `not-found`
    */
   async setState(
@@ -157,11 +157,15 @@ export class IngestService {
     const isOver = ['done', 'failed', 'finishing'].includes(phase);
     const fails = changes.state === 'FAILED';
     await this.#parts.store.force(jobId, {
+      // those who wait for the end go by the last task
+      ...(!fails && phase === 'done' && { task: 'ingest metadata', taskPercent: 100 }),
+      ...(!fails && { exception: '' }),
       ...changes,
       complete: fails || phase === 'done',
       ...(fails && !isOver && { phase: 'failing' }),
     });
-    if (fails && !isOver) await enqueue(this.#parts, jobId);
+    // what ran for it has lost it: another run goes on where it was
+    if (fails ? !isOver : WORK.includes(phase)) await enqueue(this.#parts, jobId);
     return this.state(jobId);
   }
 

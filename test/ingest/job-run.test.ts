@@ -304,6 +304,67 @@ describe('a run that was believed dead', () => {
   });
 });
 
+describe('a state that was set by hand', () => {
+  const byHand = { state: 'FAILED', task: 'ingest files', taskPercent: 0, exception: 'a mistake' } as const;
+
+  it('is set back to OK, as the message of retry says: those who wait for a good job see its end again', async () => {
+    const jobId = await receive();
+    await site.run(jobId);
+    await site.service.setState(jobId, byHand);
+    await expect(site.service.retry(jobId)).rejects.toMatchObject({
+      hint: `set it back: "pacifica ingest job --job-id ${jobId} --state OK"`,
+    });
+    expect(site.queued()).toEqual([String(jobId)]);
+    await site.service.setState(jobId, { state: 'OK' });
+    await expectDone(jobId);
+  });
+
+  it('is OK: whoever worked on the job has lost it, and another one goes on at once', async () => {
+    const jobId = await receive();
+    let resume: () => void = () => undefined;
+    const paused = new Promise<void>((resolve) => (resume = resolve));
+    const zombie = site.another(withCatalog({ metadata: { ingest: () => paused } }));
+    const run = site.run(jobId, zombie);
+    await until('the run at its metadata', async () => (await site.state(jobId)).task === 'ingest metadata');
+    await site.service.setState(jobId, { state: 'OK' });
+    expect(site.queued()).toEqual([String(jobId), String(jobId)]);
+    await site.run(jobId);
+    resume();
+    await run;
+    await expectDone(jobId);
+  });
+
+  it('is FAILED while the bundle comes in: nothing more of it is written', async () => {
+    const large = bundle({ large: Buffer.alloc(32 * 1024 * 1024, 'large') });
+    let begun: () => void = () => undefined;
+    const half = new Promise<void>((resolve) => (begun = resolve));
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      yield* piecesOf(large.subarray(0, 10_000_000), 65_536);
+      begun();
+      // the sender knows nothing of it and goes on
+      for (let at = 10_000_000; at < large.length; at += 1000) {
+        yield large.subarray(at, at + 1000);
+        if ((await site.leftovers()).length === 0) return;
+      }
+    }
+    const lines: string[] = [];
+    const service = site.another({ log: pino({ level: 'warn' }, { write: (line: string) => lines.push(line) }) });
+    const reception = service.receive(endless(), { user: 'root' });
+    await half;
+    const [job] = await site.store.list({ limit: 1 });
+    const jobId = job?.id ?? 0;
+    const record = await site.service.setState(jobId, byHand);
+    const answer = await reception;
+    expect(answer.record).toEqual(record);
+    expect(answer.error).toMatchObject({ code: 'aborted' });
+    expect(await site.leftovers()).toEqual([]);
+    // it is told, once and not as a fault
+    expect(lines.map((line) => (JSON.parse(line) as { level: number }).level)).toEqual([40, 40]);
+    await site.run(jobId);
+    expect(await site.state(jobId)).toMatchObject({ state: 'FAILED', exception: byHand.exception });
+  });
+});
+
 describe('what may pass', () => {
   it.each([
     ['policy', 'check', 'Policy Validation'],
