@@ -1,8 +1,12 @@
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it } from 'vitest';
+import { Database } from '../../src/storage/database/database.js';
+import { IngestJobs } from '../../src/storage/database/ingest-jobs.js';
+import { startArchive } from '../support/archive-service.js';
 import { makeBundle, sha1 } from '../support/bundle.js';
+import { pacifica } from '../support/cli.js';
 import { curl } from '../support/curl.js';
 import { cartEnd, jobEnd, type JobState, postCart } from '../support/main-job.js';
 import { type Daemon, startServe } from '../support/serve.js';
@@ -59,6 +63,87 @@ it('[ingest] auth_header and default_user say who it is, and policy is told unde
   }
   expect(told).toEqual(['guest', 'guest', 'dave']);
   await policy.close();
+});
+
+it('[ingest] default_hash is what members are hashed by as they come in', async () => {
+  const data = join(home, 'hash');
+  daemon = await startServe(data, { PACIFICA_INGEST_DEFAULT_HASH: 'sha384' });
+  const { file } = makeBundle(home, [{ path: 'a', content: 'a' }], {
+    // policy refuses it, so that what is known of its file is kept and its own hash was not asked for yet
+    change: (entries) => entries.filter((entry) => !('value' in entry && entry.value === 54)),
+  });
+  const answer = await curl(['--data-binary', `@${file}`, `${daemon.urls.ingest ?? ''}/upload`]);
+  const job = await jobEnd(daemon, (answer.json() as JobState).job_id);
+  expect(job).toMatchObject({ state: 'FAILED', task: 'Policy Validation' });
+  const database = await Database.open(`sqlite://${join(data, 'pacifica.db')}`);
+  try {
+    const members = await new IngestJobs(database).membersAfter(job.job_id, -1);
+    expect(members).toMatchObject([{ path: 'data/a', hashtype: 'sha384' }]);
+  } finally {
+    await database.close();
+  }
+});
+
+it('[ingest] keep_failed is in seconds', async () => {
+  const data = join(home, 'keep');
+  daemon = await startServe(data);
+  const { file } = makeBundle(home, [{ path: 'a', content: 'a' }], {
+    change: (entries) => entries.filter((entry) => !('value' in entry && entry.value === 54)),
+  });
+  const answer = await curl(['--data-binary', `@${file}`, `${daemon.urls.ingest ?? ''}/upload`]);
+  const { job_id: job } = await jobEnd(daemon, (answer.json() as JobState).job_id);
+  const purge = async (env: NodeJS.ProcessEnv): Promise<string> =>
+    (await pacifica(['ingest', 'purge', '--data-dir', data], { env })).text();
+  // as milliseconds its time is up when the command looks
+  expect(await purge({ PACIFICA_INGEST_KEEP_FAILED: '100' })).toBe('');
+  expect(await purge({ PACIFICA_INGEST_KEEP_FAILED: '0' })).toBe(`${job}\n`);
+});
+
+it.runIf(process.platform === 'linux')('[cartd] transfer_size is what a copy reads at a time', async () => {
+  daemon = await startServe(join(home, 'transfer'), {
+    PACIFICA_CARTD_COPY: 'always',
+    PACIFICA_CARTD_TRANSFER_SIZE: '4096',
+  });
+  const content = Buffer.alloc(16 * 1024 * 1024, 'x');
+  expect((await curl(['-T', '-', `${daemon.urls.archive ?? ''}/1`], content)).status).toBe(201);
+  // calls that read, of the whole process
+  const reads = (): number => Number(/syscr: (\d+)/.exec(readFileSync(`/proc/${daemon.pid}/io`, 'utf8'))?.[1]);
+  const before = reads();
+  await postCart(daemon, 'copied', {
+    fileids: [{ id: '1', path: 'x', hashtype: 'sha1', hashsum: sha1(content) }],
+  });
+  expect(await cartEnd(daemon, 'copied')).toBe('ready');
+  expect(reads() - before).toBeGreaterThan(content.length / 4096);
+});
+
+it('[cartd] concurrency is how many files of a cart are brought in at a time', async () => {
+  const archive = await startArchive();
+  const names = Array.from({ length: 6 }, (_, index) => String(index + 1));
+  const waiting: (() => void)[] = [];
+  // nobody gets a file before all six are asked for
+  const gate = await startServer((req, res) => {
+    const forward = async (): Promise<void> => {
+      const { method = 'GET', url = '' } = req;
+      const answer = await fetch(`${archive.url}${url}`, { method });
+      res.writeHead(answer.status, Object.fromEntries(answer.headers)).end(Buffer.from(await answer.arrayBuffer()));
+    };
+    if (req.method !== 'GET') return void forward();
+    waiting.push(() => void forward());
+    if (waiting.length >= names.length) for (const go of waiting) go();
+  });
+  daemon = await startServe(join(home, 'at-a-time'), {
+    PACIFICA_ARCHIVEINTERFACE_URL: gate.url,
+    PACIFICA_CARTD_CONCURRENCY: String(names.length),
+  });
+  for (const name of names) {
+    expect((await curl(['-T', '-', `${archive.url}/${name}`], Buffer.from(name))).status).toBe(201);
+  }
+  await postCart(daemon, 'together', {
+    fileids: names.map((name) => ({ id: name, path: name, hashtype: 'sha1', hashsum: sha1(Buffer.from(name)) })),
+  });
+  expect(await cartEnd(daemon, 'together', 20_000)).toBe('ready');
+  await gate.close();
+  await archive.close();
 });
 
 it('[cartd] volume_path and bundle_task', async () => {

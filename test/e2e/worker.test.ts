@@ -209,6 +209,10 @@ it('settings say how many jobs of each kind run at a time, and how long finished
   });
   const slots = '"slots":{"cart":1,"cart-purge":1,"ingest":3,"ingest-purge":1}';
   await until('what it works on', () => working.log().includes(slots));
+  const other = await worker({ PACIFICA_JOBS_CONCURRENCY: '5', PACIFICA_JOBS_INGEST_CONCURRENCY: '2' });
+  await until('what the other one works on', () =>
+    other.log().includes('"slots":{"cart":5,"cart-purge":1,"ingest":2,"ingest-purge":1}'),
+  );
   expect(await jobEnd(serving, id)).toMatchObject({ state: 'OK', complete: true });
   await until(
     'its removal',
