@@ -133,6 +133,14 @@ for (const kind of kinds) {
         { type: QueryTypes.SELECT },
       );
       expect(rows).toEqual([{ reference: '"temporary-3"', value: '7' }]);
+      // nobody asks for them, and they can not be had again later: who sent it, and what is of tables that we do not know
+      const [transaction] = await database.sequelize.query('SELECT ingest_user, extra FROM pacifica_transaction', {
+        type: QueryTypes.SELECT,
+      });
+      expect(transaction).toEqual({
+        ingest_user: 'dave',
+        extra: JSON.stringify([{ destinationTable: 'Something', of: 'theirs' }]),
+      });
       const [row] = await database.sequelize.query('SELECT ingest_user, extra FROM pacifica_transaction', {
         type: QueryTypes.SELECT,
       });

@@ -319,6 +319,23 @@ describe('a state that was set by hand', () => {
     await expectDone(jobId);
   });
 
+  it('is FAILED when all is recorded and only tidied up: nothing is taken back', async () => {
+    const jobId = await receive();
+    const { drafts } = site.archive;
+    const busy = new PacificaError('unavailable', 'busy');
+    const service = site.another({
+      archive: overriding<Archive>(site.archive, {
+        drafts: overriding(drafts, { removeGroup: failing(busy) }),
+      }),
+    });
+    await expect(site.run(jobId, service)).rejects.toBe(busy);
+    await site.service.setState(jobId, byHand);
+    await site.run(jobId);
+    expect(await site.state(jobId)).toMatchObject({ state: 'FAILED', exception: byHand.exception, complete: true });
+    await site.service.setState(jobId, { state: 'OK' });
+    await expectDone(jobId);
+  });
+
   it('is OK: whoever worked on the job has lost it, and another one goes on at once', async () => {
     const jobId = await receive();
     let resume: () => void = () => undefined;

@@ -75,6 +75,34 @@ it('of an upload: metadata, checking, placing, recording', async () => {
   expect(seen).toEqual(['validated', 'checked', 'placed', 'recorded']);
 });
 
+it('of an upload: while a single file is read once more', async () => {
+  const { drafts } = site.archive;
+  let told = false;
+  const service = site.another({
+    archive: overriding<Archive>(site.archive, {
+      drafts: overriding(drafts, {
+        open: async (group, name) => {
+          const file = await drafts.open(group, name);
+          return overriding(file, {
+            async read(buffer, position) {
+              if (position > 0 && !told) {
+                await moved('ingest files', 0, 50);
+                told = true;
+              }
+              return file.read(buffer, position);
+            },
+          });
+        },
+      }),
+    }),
+  });
+  const tar = bundle({ large: Buffer.alloc(16 * 1024 * 1024, 'large') }, { hashtype: 'sha256' });
+  const { record } = await service.receive(piecesOf(tar), { user: 'root' });
+  await site.run(record.job_id, service);
+  expect(await site.state(record.job_id)).toMatchObject({ state: 'OK', complete: true });
+  expect(told).toBe(true);
+});
+
 it('of a move: checking and moving', async () => {
   const entries = [];
   for (const [name, content] of Object.entries(FILES)) entries.push(await incomingFile(site, name, content));
