@@ -49,6 +49,8 @@ async function expectDone(jobId: number, files: Record<string, string | Buffer> 
   }
   expect(contents).toEqual(Object.fromEntries(Object.entries(files).map(([path, content]) => [path, String(content)])));
   expect(await site.leftovers()).toEqual([]);
+  // the rows of its files, too
+  expect(await site.store.membersAfter(jobId, -1)).toEqual([]);
 }
 
 async function expectFailed(jobId: number, exception: string): Promise<void> {
@@ -599,8 +601,10 @@ describe('a job that failed', () => {
     await site.run(jobId, refusing());
     const { updated } = await site.service.job(jobId);
     expect(await site.purgeBefore(updated)).toEqual([]);
+    expect(await site.store.membersAfter(jobId, -1)).toHaveLength(3);
     expect(await site.purgeBefore(updated + 1)).toEqual([jobId]);
     expect(await site.leftovers()).toEqual([]);
+    expect(await site.store.membersAfter(jobId, -1)).toEqual([]);
     await expectFailed(jobId, 'not today');
     await expect(site.service.retry(jobId)).rejects.toThrow('has no data any more');
     expect(await site.purgeBefore(Date.now() + 1000)).toEqual([]);

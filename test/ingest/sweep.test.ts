@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
@@ -228,7 +228,10 @@ it('data that can not be removed now is removed later, and holds up no other', a
   expect(await site.leftovers()).toEqual([]);
 });
 
-it('drafts and metadata that no job needs are removed, those of others are not', async () => {
+it.each<[string, () => Promise<unknown>]>([
+  ['the job that looks for them', () => site.purge()],
+  ['pacifica ingest purge', () => site.purgeBefore(0)],
+])('drafts and metadata that no job needs are removed, those of others are not, by %s', async (_what, purge) => {
   const { drafts } = site.archive;
   for (const group of ['ingest-4711', 'somebody-else']) {
     const draft = await drafts.create(group, '0');
@@ -236,8 +239,10 @@ it('drafts and metadata that no job needs are removed, those of others are not',
     await draft.finish(0);
   }
   const { record } = await site.service.receive(piecesOf(bundle({ a: 'a' })), { user: 'root' });
-  await site.purge();
+  await writeFile(join(site.folder, 'ingest', '4711.json'), '[]');
+  await purge();
   expect((await drafts.groups()).sort()).toEqual([groupOf(record.job_id), 'somebody-else']);
+  expect(await readdir(join(site.folder, 'ingest'))).toEqual([`${record.job_id}.json`]);
   await site.run(record.job_id);
   expect(await site.archive.status(parseArchiveId(1))).toMatchObject({ size: 1 });
 });
