@@ -48,6 +48,7 @@ export function createApp({ service, log, access = log, debug }: AppOptions): Ko
     );
 
     try {
+      requirePath(ctx);
       await next();
       // Koa's own idea of "nobody answered": no body, and the status it starts with
       if (ctx.respond !== false && ctx.body === undefined && ctx.status === 404 && !ctx.res.headersSent) {
@@ -82,6 +83,16 @@ export function createApp({ service, log, access = log, debug }: AppOptions): Ko
     }
   });
   return app;
+}
+
+/** A target that is a whole URL, as proxies send it (RFC 9112, 3.2.2), may be one that can not be parsed. */
+function requirePath(ctx: Koa.Context): string {
+  try {
+    // Koa parses when it is asked
+    return ctx.path;
+  } catch {
+    throw new HttpError(400, 'The target of the request is no URL');
+  }
 }
 
 /** Koa takes strings, buffers and streams as they are, and makes JSON of everything else. */

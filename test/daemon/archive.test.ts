@@ -83,6 +83,18 @@ describe('GET /', () => {
   });
 });
 
+describe('the target of a request', () => {
+  // a proxy may pass on the whole URL (RFC 9112, 3.2.2), and whoever tries things out one that is none
+  test('may be a whole URL; what is none is 400', async () => {
+    await put('1', BYTES);
+    const asking = 'HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n';
+    expect(await raw(`GET http://archive.example/1 ${asking}`)).toMatch(/^HTTP\/1\.1 200 /);
+    const answer = await raw(`GET http://[::1 ${asking}`);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain('"message": "The target of the request is no URL"');
+  });
+});
+
 describe('PUT', () => {
   test('stores the bytes and answers to the byte', async () => {
     const answer = await put('1234', BYTES);
