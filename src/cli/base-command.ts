@@ -3,6 +3,7 @@ import { Command, Errors, Flags } from './oclif.js';
 import { type LoadOptions, type Reading, readConfig, type Config, type SettingName } from '../config/load.js';
 import type { ServiceName } from '../config/setting.js';
 import { backoff, CLIENT_BUDGET, CLIENT_PAUSES } from '../lib/backoff.js';
+import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { maskSecrets } from '../lib/mask-secrets.js';
 import type { Patience } from '../lib/persist.js';
 import { isGiven, renderError, renderJsonError, reportOf, type Switch, wantsColor } from './error-report.js';
@@ -26,10 +27,9 @@ export abstract class BaseCommand extends Command {
 
   protected override async init(): Promise<void> {
     await super.init();
-    // whoever reads our output has seen enough (head, less): nobody is left to tell anything
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(EXIT.done);
-    });
+    // in place of oclif's, which throws: people would see a stack
+    process.stdout.removeAllListeners('error');
+    process.stdout.on('error', (error: Error) => this.stdoutFailed(error));
     // a terminal or log that went away is no reason to stop the work
     process.stderr.on('error', () => undefined);
     if (this.given('--progress')) showProgressLines();
@@ -118,6 +118,13 @@ export abstract class BaseCommand extends Command {
     process.stderr.write(`Warning: ${printable(text)}\n`);
   }
 
+  /** Nothing more can be printed. Ends the command at once. */
+  protected stdoutFailed(error: Error): void {
+    // whoever reads our output has seen enough (head, less): nobody is left to tell anything
+    if (systemCode(error) === 'EPIPE') process.exit(EXIT.done);
+    process.exit(this.showError(stdoutError(error)));
+  }
+
   /** Shows an error and goes on; {@link Command.exit} ends the command afterwards. */
   protected showError(error: unknown): ExitCode {
     const report = reportOf(error, `${this.config.bin} ${this.id?.replaceAll(':', ' ') ?? ''} --help`);
@@ -136,4 +143,10 @@ export abstract class BaseCommand extends Command {
     if (error instanceof Errors.ExitError) throw error;
     this.exit(this.showError(error));
   }
+}
+
+/** @returns what a person is told when the output can not be written */
+export function stdoutError(error: Error): PacificaError {
+  const { code, message } = wrapSystemError(error, 'can not write standard output');
+  return new PacificaError(code, message, { hint: 'send it where there is room', cause: error });
 }

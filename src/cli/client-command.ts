@@ -1,9 +1,9 @@
 import { retrying } from '../client/http.js';
 import type { Config } from '../config/load.js';
-import { PacificaError } from '../lib/errors.js';
+import { PacificaError, systemCode } from '../lib/errors.js';
 import { inOrder } from '../lib/in-order.js';
 import type { Patience } from '../lib/persist.js';
-import { BaseCommand } from './base-command.js';
+import { BaseCommand, stdoutError } from './base-command.js';
 import { URL_SETTINGS } from './client-flags.js';
 import { EXIT, exitCodeOf, exitCodeOfAll } from './exit-codes.js';
 
@@ -17,6 +17,14 @@ export abstract class ClientCommand extends BaseCommand {
     if (this.signal.aborted) process.exit(EXIT.interrupted);
     this.#interruption.abort(new PacificaError('aborted', 'interrupted'));
   };
+
+  /**
+   * Whether the command does more than print. When nothing more can be printed it stops then as by Ctrl-C, so that it
+   * cleans up, and does not end as if all had been done.
+   */
+  protected doesMore = false;
+  #unprintable: { readonly error: PacificaError; readonly unread: boolean } | undefined;
+  #isOver = false;
 
   /** aborted, with a PacificaError `aborted`, when the person or the system wants the command to stop */
   protected get signal(): AbortSignal {
@@ -76,12 +84,34 @@ export abstract class ClientCommand extends BaseCommand {
 
   protected override async catch(error: Error): Promise<never> {
     // what was under way fails with errors of its own when it is stopped
+    if (this.#unprintable !== undefined) return super.catch(this.#unprintable.error);
     const stopped = this.signal.aborted && !(error instanceof PacificaError && error.code === 'aborted');
     return super.catch(stopped ? new PacificaError('aborted', 'interrupted', { cause: error }) : error);
   }
 
   protected override async finally(error: Error | undefined): Promise<void> {
+    this.#isOver = true;
     for (const signal of SIGNALS) process.off(signal, this.#interrupt);
     await super.finally(error);
+    // all was done, and what was to be told of it is lost
+    if (error === undefined && this.#unprintable?.unread === false) this.exit(this.showError(this.#unprintable.error));
+  }
+
+  protected override stdoutFailed(error: Error): void {
+    if (!this.doesMore || this.#isOver) {
+      super.stdoutFailed(error);
+      return;
+    }
+    const unread = systemCode(error) === 'EPIPE';
+    this.#unprintable ??= {
+      unread,
+      error: unread
+        ? new PacificaError('internal', 'nobody reads what is printed any more: stopped before all was done', {
+            hint: 'write it to a file, and look at that',
+            cause: error,
+          })
+        : stdoutError(error),
+    };
+    this.#interruption.abort(this.#unprintable.error);
   }
 }

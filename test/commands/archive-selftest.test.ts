@@ -56,6 +56,18 @@ const ALL = {
 };
 
 describe('archive selftest', () => {
+  it('leaves nothing when nobody reads on, as with head, and does not end as if it had passed', async () => {
+    const url = await start();
+    const result = await selftest(url, {
+      onStart: (child) => void child.stdout?.once('data', () => child.stdout?.destroy()),
+    });
+    expect(result).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('nobody reads what is printed') as string,
+    });
+    expect(files()).toEqual([]);
+  });
+
   it("passes on ours, with the sizes of the originals' environment, and leaves nothing", async () => {
     const url = await start();
     await mkdir(join(home, 'data/archive'), { recursive: true });

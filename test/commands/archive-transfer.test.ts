@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
@@ -14,7 +14,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CliOptions, type CliResult, pacifica } from '../support/cli.js';
+import { type CliOptions, type CliResult, cliCommand, cliEnv, pacifica } from '../support/cli.js';
 import { OriginalArchive } from '../support/original-archive.js';
 import { type Daemon, startServe } from '../support/serve.js';
 import { startServer } from '../support/server.js';
@@ -252,4 +252,43 @@ it('archive put ends with 5 where there is no unique id service, and says what t
   const { code, stderr } = await refused;
   expect(code).toBe(5);
   expect(stderr).toContain('or give --id or --ids-from');
+});
+
+describe('output that can not be written', () => {
+  const leave = { onStart: (child: ChildProcess) => void child.stdout?.once('data', () => child.stdout?.destroy()) };
+  const [node, program] = cliCommand;
+  const toFull = (...args: string[]): { status: number | null; stderr: string } =>
+    spawnSync('bash', ['-c', `exec "$@" > /dev/full`, '-', node, program, ...args], {
+      encoding: 'utf8',
+      env: cliEnv({ PACIFICA_ARCHIVE_URL: daemon.urls.archive }),
+    });
+
+  it('put and get of many files that nobody reads about any more do not end as if all were done', async () => {
+    mkdirSync(join(home, 'many'));
+    const ids = Array.from({ length: 2000 }, (_, index) => `many-${index}`);
+    for (const id of ids) writeFileSync(join(home, 'many', id), id);
+    writeFileSync(join(home, 'many-ids'), ids.join('\n'));
+    const text = 'Error: nobody reads what is printed any more: stopped before all was done\n';
+    const put = await run(['put', 'many', '--ids-from', 'many-ids'], leave);
+    expect(put).toMatchObject({ code: 1, stderr: expect.stringContaining(text) as string });
+    expect((await run(['put', 'many', '--ids-from', 'many-ids'])).code).toBe(0);
+    const got = await run(['get', '--from-file', 'many-ids', '--output', 'many-back'], leave);
+    expect(got).toMatchObject({ code: 1, stderr: expect.stringContaining(text) as string });
+    expect(readdirSync(join(home, 'many-back')).filter((name) => name.startsWith('.'))).toEqual([]);
+    // who only looks at something has seen enough
+    expect(await run(['get', 'many-1'], leave)).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('a full disk is one message, without a stack', async () => {
+    expect((await run(['put', 'tree/f1', '--id', 'for-full'])).code).toBe(0);
+    const told = /^Error: can not write standard output: ENOSPC: .*\n( Hint: .*\n)?$/;
+    for (const args of [
+      ['archive', 'list', '--data-dir', join(home, 'data')],
+      ['archive', 'status', 'for-full'],
+      ['archive', 'put', join(home, 'tree/f1'), '--id', 'for-full'],
+      ['--version'],
+    ]) {
+      expect(toFull(...args)).toMatchObject({ status: 1, stderr: expect.stringMatching(told) as string });
+    }
+  });
 });

@@ -20,6 +20,8 @@ When one of several fails, the others are deleted all the same.`);
     ...archiveUrl,
   };
 
+  protected override doesMore = true;
+
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ArchiveDelete);
     const { archive } = await this.clientConfig(flags);

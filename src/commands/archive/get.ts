@@ -44,6 +44,7 @@ With --continue a file that is there already is taken for the beginning, or all,
     const ids = await requireIds(args, flags, this.signal);
     const client = new ArchiveClient(archive.url);
     const { output, continue: goOn } = flags;
+    this.doesMore = output !== undefined;
     if (goOn && output === undefined) {
       throw new PacificaError('invalid', '--continue needs --output: what is to be gone on with');
     }

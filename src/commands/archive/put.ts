@@ -64,6 +64,8 @@ When one of several fails, the others are stored all the same.`);
 
   readonly #errors: Error[] = [];
 
+  protected override doesMore = true;
+
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ArchivePut);
     const config = await this.clientConfig(flags);

@@ -41,6 +41,8 @@ of the site forbids (move, or replacing on a write-once archive) is "refused", w
     ...progressFlag,
   };
 
+  protected override doesMore = true;
+
   async run(): Promise<void> {
     const { flags } = await this.parse(ArchiveSelfTest);
     const { archive } = await this.clientConfig(flags);

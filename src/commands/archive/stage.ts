@@ -33,6 +33,8 @@ when they are not after --timeout. When one of several fails, the others are ask
     ...archiveUrl,
   };
 
+  protected override doesMore = true;
+
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ArchiveStage);
     const { archive } = await this.clientConfig(flags);
