@@ -41,5 +41,10 @@ export class UniqueIdClient {
 
 function fields(answer: unknown): { startIndex: number; endIndex: number } {
   const { startIndex, endIndex } = (answer ?? {}) as { startIndex?: unknown; endIndex?: unknown };
-  return { startIndex: Number(startIndex), endIndex: Number(endIndex) };
+  return { startIndex: numberOf(startIndex), endIndex: numberOf(endIndex) };
+}
+
+/** Number() takes null and an empty text for 0, which is a number that can be given out. @returns NaN for what is none */
+function numberOf(value: unknown): number {
+  return typeof value === 'number' || (typeof value === 'string' && /^[0-9]+$/.test(value)) ? Number(value) : NaN;
 }

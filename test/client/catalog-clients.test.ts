@@ -89,6 +89,18 @@ describe('UniqueIdClient with the original service', () => {
     await expect(taking).rejects.toMatchObject({ code: 'bad-gateway' });
   });
 
+  it.each([
+    ['null', { startIndex: null, endIndex: null }],
+    ['an empty text', { startIndex: '', endIndex: '' }],
+    ['no', { startIndex: false, endIndex: false }],
+    ['a list', { startIndex: [7], endIndex: [7] }],
+  ])('does not take %s for one number', async (_, body) => {
+    // in JavaScript each of them is equal to some number, and a job of that number would be begun
+    const { url } = await replay(ok(body));
+    const taking = closing(new UniqueIdClient(url)).take('upload_job', 1);
+    await expect(taking).rejects.toMatchObject({ code: 'bad-gateway' });
+  });
+
   it('tries again what may pass', async () => {
     const { url, seen } = await replay(failure('503 Service Unavailable', 'busy'), ok({ startIndex: 5, endIndex: 5 }));
     expect(await closing(new UniqueIdClient(url)).take('file', 1)).toEqual({ start: 5, end: 5 });
