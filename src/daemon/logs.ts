@@ -42,15 +42,35 @@ export function openLogs({ log: { level, error_file, access_file } }: Config): L
   };
 }
 
-function destination(file: string): ReturnType<typeof pino.destination> {
-  if (file === '') return pino.destination({ fd: 2, sync: false });
+type Destination = ReturnType<typeof pino.destination>;
+
+/** bytes of lines that wait for a log that takes none; what comes after them is lost */
+const MOST_WAITING = 16 * 1024 * 1024;
+
+function destination(file: string): Destination {
+  if (file === '') return lossy(pino.destination({ fd: 2, sync: false, maxLength: MOST_WAITING }));
   try {
     // opened at once, so that a wrong name ends the start
-    return pino.destination({ dest: file, sync: true });
+    return lossy(pino.destination({ dest: file, sync: true, maxLength: MOST_WAITING }));
   } catch (error) {
     throw new PacificaError('invalid', `can not write the log file ${file}: ${messageOf(error)}`, {
       hint: 'correct [log] in the configuration, or the rights of the folder',
       cause: error,
     });
   }
+}
+
+/**
+ * A log that can not be written, its disk being full, is no reason to end or to stand still: lines wait until it can be
+ * again. Left to itself the stream would throw the error where something is logged, and try for ever to flush.
+ */
+function lossy(stream: Destination): Destination {
+  let fails = false;
+  stream.on('error', () => (fails = true));
+  stream.on('write', () => (fails = false));
+  const flushSync = stream.flushSync.bind(stream);
+  stream.flushSync = () => {
+    if (!fails) flushSync();
+  };
+  return stream;
 }

@@ -23,14 +23,19 @@ export interface Daemon {
 /**
  * Starts `pacifica <words>` and waits for its ready event.
  * @param words e.g. `['serve', '--data-dir', folder]`; `--json` is added
+ * @param stderr descriptor that it writes its log to instead of us
  */
-export async function startDaemon(words: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Daemon> {
+export async function startDaemon(
+  words: readonly string[],
+  env: NodeJS.ProcessEnv = {},
+  stderr: 'pipe' | number = 'pipe',
+): Promise<Daemon> {
   const child = spawn(process.execPath, [run, ...words, '--json'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', stderr],
     env: { ...process.env, ...env },
   });
   let log = '';
-  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString()));
+  child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
   const stdout: string[] = [];
   const lines = createInterface({ input: child.stdout });
   const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
