@@ -18,7 +18,7 @@ export function parseEntries(document: unknown): MetadataEntry[] {
   }
   return document.map((entry: unknown, index) => {
     if (isEntry(entry)) return entry;
-    throw new PacificaError('invalid', `metadata entry ${index} is not an object with a "destinationTable"`);
+    throw new PacificaError('invalid', `metadata entry ${index + 1} is not an object with a "destinationTable"`);
   });
 }
 

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { setImmediate as letOthersRun } from 'node:timers/promises';
 import { normalizeHash } from '../lib/digest.js';
 import { messageOf, PacificaError } from '../lib/errors.js';
+import { Problems } from '../lib/problems.js';
 import { safePath, tidyPath } from '../lib/safe-path.js';
 import type { MetadataDocument, MetadataEntry } from './catalog.js';
 import { noteTransactionValue, REQUIRED } from './entries.js';
@@ -97,7 +98,7 @@ export interface TransactionSummary {
 /**
  * Checks every entry of a metadata document, and what holds for all of them together.
  * @param onEntry is given each of them
- * @throws PacificaError `invalid` naming the entry and what is wrong with it
+ * @throws PacificaError `invalid` naming every entry that is wrong (the first 100) and what is wrong with it
  */
 export async function readTransaction(
   metadata: MetadataDocument,
@@ -108,22 +109,25 @@ export async function readTransaction(
   const seen = new Map<string, string>();
   const values = new Map<string, unknown>();
   let unnumbered: string | undefined;
-  for await (const { entry, record, index } of readRecords(metadata)) {
-    onEntry?.(entry);
+  const problems = new Problems();
+  const note = (entry: MetadataEntry, number: number): void => {
+    const record = readRecord(entry, number);
     if (record.kind === 'other') others.push(entry);
     else if (record.kind === 'value') {
-      requireSingle(entry, seen, labelOf(entry, index));
+      requireSingle(entry, seen, labelOf(entry, number));
       noteTransactionValue(values, entry);
     } else if (record.kind === 'file') {
       const { id, name } = record.file;
-      if (id === undefined) {
-        unnumbered ??= name;
-        continue;
-      }
-      if (fileIds.has(id)) throw new PacificaError('invalid', `two Files entries have the _id ${id}`);
-      fileIds.add(id);
+      if (id === undefined) unnumbered ??= name;
+      else if (fileIds.has(id)) throw new PacificaError('invalid', `two Files entries have the _id ${id}`);
+      else fileIds.add(id);
     }
+  };
+  for await (const { entry, number } of numbered(metadata)) {
+    onEntry?.(entry);
+    problems.try(undefined, () => note(entry, number));
   }
+  problems.throwIfAny();
   const [submitter, project, instrument] = REQUIRED.map((attribute) => values.get(attribute) ?? null);
   const id = values.get('_id');
   if (id !== undefined && !isId(id))
@@ -137,25 +141,30 @@ export async function readTransaction(
  */
 export async function* readRecords(
   metadata: MetadataDocument,
-): AsyncGenerator<{ entry: MetadataEntry; record: MetadataRecord; index: number }> {
-  let index = 0;
+): AsyncGenerator<{ entry: MetadataEntry; record: MetadataRecord }> {
+  for await (const { entry, number } of numbered(metadata)) yield { entry, record: readRecord(entry, number) };
+}
+
+/** The entries with their numbers, from 1 as people and ingest count; others get a turn now and then. */
+async function* numbered(metadata: MetadataDocument): AsyncGenerator<{ entry: MetadataEntry; number: number }> {
+  let number = 0;
   for await (const entry of metadata) {
-    yield { entry, record: readRecord(entry, index), index };
-    index += 1;
-    if (index % TURN === 0) await letOthersRun();
+    number += 1;
+    yield { entry, number };
+    if (number % TURN === 0) await letOthersRun();
   }
 }
 
-function readRecord(entry: MetadataEntry, index: number): MetadataRecord {
+function readRecord(entry: MetadataEntry, number: number): MetadataRecord {
   switch (entry.destinationTable) {
     case 'Files':
-      return { kind: 'file', file: readFile(entry, index) };
+      return { kind: 'file', file: readFile(entry, number) };
     case 'TransactionKeyValue':
-      return { kind: 'keyValue', pair: readKeyValue(entry, labelOf(entry, index)) };
+      return { kind: 'keyValue', pair: readKeyValue(entry, labelOf(entry, number)) };
     case 'FileKeyValue':
       return {
         kind: 'fileKeyValue',
-        pair: readKeyValue(entry, labelOf(entry, index)),
+        pair: readKeyValue(entry, labelOf(entry, number)),
         reference: entry.file_id,
       };
     default:
@@ -163,13 +172,13 @@ function readRecord(entry: MetadataEntry, index: number): MetadataRecord {
   }
 }
 
-function labelOf({ destinationTable }: MetadataEntry, index: number): string {
-  return `metadata entry ${index} (${destinationTable})`;
+function labelOf({ destinationTable }: MetadataEntry, number: number): string {
+  return `metadata entry ${number} (${destinationTable})`;
 }
 
-function readFile(entry: MetadataEntry, index: number): FileRecord {
+function readFile(entry: MetadataEntry, number: number): FileRecord {
   const named = typeof entry.name === 'string' ? `, ${show(entry.name)}` : '';
-  const where = `metadata entry ${index} (Files${named})`;
+  const where = `metadata entry ${number} (Files${named})`;
   const fault = (what: string, hint?: string): PacificaError =>
     new PacificaError('invalid', `${where}: ${what}`, { hint });
   const { name, subdir = '', size, hashtype, hashsum, mimetype } = entry;

@@ -2,7 +2,7 @@ import type { IngestMember } from '../storage/database/ingest-jobs.js';
 import type { Claim } from './claim.js';
 import type { BundleMetadata, NamedFile } from './metadata.js';
 import type { IngestParts } from './parts.js';
-import { MOST_PROBLEMS, Problems } from './problems.js';
+import { MOST_PROBLEMS, Problems } from '../lib/problems.js';
 
 /**
  * Compares a file of the metadata with what came under its path.

@@ -6,7 +6,7 @@ import { SMALL_BUFFER } from '../lib/io-buffer.js';
 import { BATCH } from '../storage/database/ingest-jobs.js';
 import { jsonArray } from './json-array.js';
 import { cleanSubdir, dataPath } from './member-path.js';
-import { Problems } from './problems.js';
+import { Problems } from '../lib/problems.js';
 
 /** A file as the metadata names it. */
 export interface NamedFile {

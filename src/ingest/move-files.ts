@@ -11,7 +11,7 @@ import { eachMember, fileId, type FilesStep, withFreeId } from './files.js';
 import type { BundleMetadata, NamedFile } from './metadata.js';
 import { Meter } from './meter.js';
 import type { IngestParts } from './parts.js';
-import { MOST_PROBLEMS, type Problems } from './problems.js';
+import { MOST_PROBLEMS, type Problems } from '../lib/problems.js';
 import { putBack } from './put-back.js';
 
 /** files that are moved at a time */

@@ -6,7 +6,7 @@ import { BundleMetadata } from './metadata.js';
 import { enqueue, openJob } from './open-job.js';
 import { limitPath } from './member-path.js';
 import type { IngestParts } from './parts.js';
-import { Problems } from './problems.js';
+import { Problems } from '../lib/problems.js';
 import { tooMany } from './too-many.js';
 
 /**

@@ -10,7 +10,7 @@ import { eachMember, fileId, type FilesStep, withFreeId } from './files.js';
 import type { BundleMetadata, NamedFile } from './metadata.js';
 import { Meter } from './meter.js';
 import { groupOf, type IngestParts } from './parts.js';
-import type { Problems } from './problems.js';
+import type { Problems } from '../lib/problems.js';
 
 /** files that are published at a time: their records share a transaction, their names a sync of the folder */
 const PARALLEL = BATCH;

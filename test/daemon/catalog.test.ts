@@ -150,8 +150,8 @@ describe('POST /ingest (policy)', () => {
     ['no list', '{}', /not a JSON array/],
     ['null', 'null', /not a JSON array/],
     ['nothing', '', /Invalid JSON/],
-    ['an entry that is none', '[{"destinationTable": "Files"}, 7]', /entry 1/],
-    ['an entry without a table', '[{"value": 7}]', /entry 0/],
+    ['an entry that is none', '[{"destinationTable": "Files"}, 7]', /entry 2/],
+    ['an entry without a table', '[{"value": 7}]', /entry 1/],
   ])('refuses %s', async (_, body, message) => {
     for (const method of ['POST', 'PUT']) expectError(await send(method, '/ingest', body), '400 Bad Request', message);
   });

@@ -155,6 +155,23 @@ describe('the metadata itself', () => {
     expect(await reasonOf(tar, 'load metadata')).toHaveLength(2);
   });
 
+  it('all entries that the metadata service would refuse are told, by the number that people count', async () => {
+    const tar = bundle(
+      { a: 'a', b: 'b', c: 'c' },
+      {
+        entries: (all) => [
+          ...all.map((e) => (e.name === 'a' || e.name === 'c' ? { ...e, mimetype: 'nonsense' } : e)),
+          { destinationTable: 'TransactionKeyValue', value: 'no key' },
+        ],
+      },
+    );
+    expect(await reasonOf(tar, 'load metadata')).toEqual([
+      expect.stringMatching(/^metadata entry 4 \(Files, "a"\): mimetype "nonsense" is not known \(use one like /),
+      expect.stringMatching(/^metadata entry 6 \(Files, "c"\): mimetype "nonsense" is not known/),
+      expect.stringMatching(/^metadata entry 7 \(TransactionKeyValue\): key nothing /),
+    ]);
+  });
+
   it.each(['submitter', 'project', 'instrument'])('no %s: FAILED at Policy Validation', async (name) => {
     const entries = (all: Record<string, unknown>[]): unknown =>
       all.filter(({ destinationTable }) => destinationTable !== `Transactions.${name}`);

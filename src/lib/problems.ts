@@ -1,4 +1,4 @@
-import { messageOf, PacificaError } from '../lib/errors.js';
+import { messageOf, PacificaError } from './errors.js';
 
 /** how many are told */
 export const MOST_PROBLEMS = 100;
@@ -18,13 +18,17 @@ export class Problems {
     this.#count += count;
   }
 
-  /** Runs a check that throws PacificaErrors of code `invalid`, and remembers what it throws. @param what is checked, for people */
-  try<T>(what: () => string, check: () => T): T | undefined {
+  /**
+   * Runs a check that throws PacificaErrors of code `invalid`, and remembers what it throws.
+   * @param what is checked, for people; absent where the errors say it, and what can be done about it, themselves
+   */
+  try<T>(what: (() => string) | undefined, check: () => T): T | undefined {
     try {
       return check();
     } catch (error) {
       if (!(error instanceof PacificaError) || error.code !== 'invalid') throw error;
-      this.add(`${what()}: ${messageOf(error)}`);
+      if (what !== undefined) this.add(`${what()}: ${messageOf(error)}`);
+      else this.add(error.hint === undefined ? error.message : `${error.message} (${error.hint})`);
       return undefined;
     }
   }
