@@ -6,7 +6,7 @@ import { TransactionTables } from '../storage/database/transactions.js';
 import { UniqueIndex } from '../storage/database/unique-index.js';
 import type { Catalog } from './catalog.js';
 import { EmbeddedMetadata } from './metadata.js';
-import { EmbeddedPolicy } from './policy.js';
+import { EmbeddedPolicy, RemotePolicy } from './policy.js';
 import { RemoteMetadata } from './remote-metadata.js';
 import type { SiteRules } from './site-rules.js';
 import { EmbeddedUniqueIds } from './unique-ids.js';
@@ -50,7 +50,10 @@ export function createCatalog(options: CatalogOptions): OpenCatalog {
       uniqueIdUrl === ''
         ? new EmbeddedUniqueIds(new UniqueIndex(database))
         : opened(new UniqueIdClient(uniqueIdUrl, retry)),
-    policy: policyUrl === '' ? new EmbeddedPolicy(rules) : opened(new PolicyClient(policyUrl, authHeader, retry)),
+    policy:
+      policyUrl === ''
+        ? new EmbeddedPolicy(rules)
+        : new RemotePolicy(opened(new PolicyClient(policyUrl, authHeader, retry))),
     metadata:
       metadataUrl === '' && metadataIngestUrl === ''
         ? new EmbeddedMetadata(new TransactionTables(database))

@@ -1,6 +1,7 @@
 import { PacificaError } from '../lib/errors.js';
 import { HttpClient, retrying } from './http.js';
 import { type JsonItems, JsonList } from './json-list.js';
+import { shown } from './shown.js';
 
 /** ms that a look-up is tried again: somebody waits for it */
 const LOOKUP_BUDGET = 2000;
@@ -40,10 +41,7 @@ export class MetadataClient {
     const said = await answer.json();
     // some page of a web server in between is no record of anything
     if ((said as { status?: unknown } | null)?.status !== 'success') {
-      throw new PacificaError(
-        'bad-gateway',
-        `the metadata service at ${this.#ingestUrl} answered ${JSON.stringify(said).slice(0, 300)}`,
-      );
+      throw new PacificaError('bad-gateway', `the metadata service at ${this.#ingestUrl} answered ${shown(said)}`);
     }
   }
 

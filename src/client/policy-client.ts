@@ -1,6 +1,7 @@
 import { PacificaError } from '../lib/errors.js';
 import { HttpClient, retrying, type RetryOptions, ServiceError } from './http.js';
 import { type JsonItems, JsonList } from './json-list.js';
+import { shown } from './shown.js';
 
 /** The policy service over HTTP: an original one, or our catalog (wire.md, other services). */
 export class PolicyClient {
@@ -43,7 +44,7 @@ export class PolicyClient {
     }, this.#retry);
     // some page of a web server in between is no permission
     if ((answer as { status?: unknown } | null)?.status !== 'success') {
-      throw new PacificaError('bad-gateway', `the policy service at ${this.#url} answered ${JSON.stringify(answer)}`);
+      throw new PacificaError('bad-gateway', `the policy service at ${this.#url} answered ${shown(answer)}`);
     }
   }
 

@@ -1,5 +1,6 @@
 import { PacificaError } from '../lib/errors.js';
 import { HttpClient, retrying, type RetryOptions } from './http.js';
+import { shown } from './shown.js';
 
 /** The unique id service over HTTP: an original one, or our catalog (wire.md, other services). */
 export class UniqueIdClient {
@@ -28,7 +29,7 @@ export class UniqueIdClient {
     if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || end - start + 1 !== count) {
       throw new PacificaError(
         'bad-gateway',
-        `the unique id service at ${this.#url} answered ${JSON.stringify(answer)} when asked for ${count} numbers`,
+        `the unique id service at ${this.#url} answered ${shown(answer)} when asked for ${count} numbers`,
       );
     }
     return { start, end };

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { IncomingHttpHeaders } from 'node:http';
+import { RemotePolicy } from '../../src/catalog/policy.js';
 import { RemoteMetadata } from '../../src/catalog/remote-metadata.js';
 import { MetadataClient } from '../../src/client/metadata-client.js';
 import { PolicyClient } from '../../src/client/policy-client.js';
@@ -94,11 +95,16 @@ describe('UniqueIdClient with the original service', () => {
     ['an empty text', { startIndex: '', endIndex: '' }],
     ['no', { startIndex: false, endIndex: false }],
     ['a list', { startIndex: [7], endIndex: [7] }],
-  ])('does not take %s for one number', async (_, body) => {
+    ['much', { startIndex: 'x'.repeat(100_000), endIndex: 1 }],
+  ])('does not take %s for one number, nor tell more of it than its beginning', async (_, body) => {
     // in JavaScript each of them is equal to some number, and a job of that number would be begun
     const { url } = await replay(ok(body));
-    const taking = closing(new UniqueIdClient(url)).take('upload_job', 1);
-    await expect(taking).rejects.toMatchObject({ code: 'bad-gateway' });
+    const error: unknown = await closing(new UniqueIdClient(url))
+      .take('upload_job', 1)
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'bad-gateway' });
+    // it is told to whoever wanted a job, and kept with one
+    expect((error as Error).message.length).toBeLessThan(1000);
   });
 
   it('tries again what may pass', async () => {
@@ -141,6 +147,28 @@ describe('PolicyClient with the original service', () => {
     const { url, seen } = await replay(failure('503 Service Unavailable', 'busy'), ok({ status: 'success' }));
     await closing(new PolicyClient(`${url}/ingest`, 'X')).check(transactionEntries(1), 'root');
     expect(seen.map(({ body }) => body)).toEqual(Array(2).fill(JSON.stringify(transactionEntries(1))));
+  });
+
+  it('is not asked about metadata that does not say whose it is: it may allow everything', async () => {
+    const { url, seen } = await replay(ok({ status: 'success' }));
+    const policy = new RemotePolicy(closing(new PolicyClient(`${url}/ingest`, 'X')));
+    const checking = policy.check(transactionEntries(1).slice(2), 'root');
+    await expect(checking).rejects.toMatchObject({ code: 'forbidden', message: 'Invalid values for submitter' });
+    expect(seen).toEqual([]);
+    await policy.check(transactionEntries(1), 'root');
+    expect(seen).toHaveLength(1);
+  });
+
+  it('tells only the beginning of an answer that is no word of policy: a job keeps it', async () => {
+    const { url } = await replay(ok(Array(100_000).fill('x')));
+    const error: unknown = await closing(new PolicyClient(`${url}/ingest`, 'X'))
+      .check([], 'root')
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({
+      code: 'bad-gateway',
+      message: expect.stringMatching(/answered \["x","x",/) as unknown,
+    });
+    expect((error as Error).message.length).toBeLessThan(1000);
   });
 
   it('takes no other page for a permission', async () => {
