@@ -8,7 +8,7 @@ settings.enableAutoTranspile = false;
 process.stdout.removeAllListeners('error');
 process.stdout.on('error', (error) => {
   if (error.code === 'EPIPE') process.exit(0);
-  process.stderr.write(`Error: can not write standard output: ${error.message}\n`);
+  process.stderr.write(`Error: can not write to standard output: ${error.message}\n`);
   process.exit(1);
 });
 

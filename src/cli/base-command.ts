@@ -3,7 +3,7 @@ import { Command, Errors, Flags } from './oclif.js';
 import { type LoadOptions, type Reading, readConfig, type Config, type SettingName } from '../config/load.js';
 import type { ServiceName } from '../config/setting.js';
 import { backoff, CLIENT_BUDGET, CLIENT_PAUSES } from '../lib/backoff.js';
-import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
+import { type PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { maskSecrets } from '../lib/mask-secrets.js';
 import type { Patience } from '../lib/persist.js';
 import { isGiven, renderError, renderJsonError, reportOf, type Switch, wantsColor } from './error-report.js';
@@ -147,6 +147,5 @@ export abstract class BaseCommand extends Command {
 
 /** @returns what a person is told when the output can not be written */
 export function stdoutError(error: Error): PacificaError {
-  const { code, message } = wrapSystemError(error, 'can not write standard output');
-  return new PacificaError(code, message, { hint: 'send it where there is room', cause: error });
+  return wrapSystemError(error, 'can not write to standard output');
 }

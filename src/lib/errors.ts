@@ -115,7 +115,9 @@ export function wrapSystemError(error: unknown, doing: string): PacificaError {
   if (error instanceof PacificaError) return error;
   const code = systemCode(error);
   const text = `${doing}: ${messageOf(error)}`;
-  if (code !== undefined && NO_SPACE.has(code)) return new PacificaError('no-space', text, { cause: error });
+  if (code !== undefined && NO_SPACE.has(code)) {
+    return new PacificaError('no-space', text, { hint: 'free space there, or raise the quota', cause: error });
+  }
   if (code === 'ENOENT') return new PacificaError('not-found', text, { cause: error });
   if (mayPass(error)) return new PacificaError('unavailable', text, { cause: error });
   return new PacificaError('internal', text, { cause: error });
