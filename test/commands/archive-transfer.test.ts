@@ -281,7 +281,7 @@ describe('output that can not be written', () => {
 
   it('a full disk is one message, without a stack', async () => {
     expect((await run(['put', 'tree/f1', '--id', 'for-full'])).code).toBe(0);
-    const told = /^Error: can not write standard output: ENOSPC: .*\n( Hint: .*\n)?$/;
+    const told = /^Error: can not write to standard output: ENOSPC: .*\n( Hint: .*\n)?$/;
     for (const args of [
       ['archive', 'list', '--data-dir', join(home, 'data')],
       ['archive', 'status', 'for-full'],
