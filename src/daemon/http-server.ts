@@ -16,19 +16,9 @@ import { wireJson } from './wire-json.js';
 /** Makes an HTTP server that does for every service what comes before its routes. */
 export function createHttpServer(options: ServerOptions, handler: RequestListener): Server {
   const server = createServer(options, handler);
-  answerHalfClosed(server);
   deferContinue(server);
   answerBroken(server);
   return server;
-}
-
-/**
- * Clients that close their side after the request, as `nc -N` and some proxies do, get their answer: Node itself closes
- * the other side at once, and nobody would know what became of the request. Its switch for that is on no page of its
- * documentation, but as old as its HTTP server. A connection that is closed as a whole is noticed when it is written to.
- */
-function answerHalfClosed(server: Server): void {
-  Object.assign(server, { httpAllowHalfOpen: true });
 }
 
 /**
