@@ -1,7 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { Errors } from './oclif.js';
 import { closest } from '../lib/closest.js';
-import { messageOf, PacificaError } from '../lib/errors.js';
+import { databaseFull, messageOf, PacificaError } from '../lib/errors.js';
 import { maskSecrets } from '../lib/mask-secrets.js';
 import { type ExitCode, exitCodeOf } from './exit-codes.js';
 import { printable } from './text.js';
@@ -18,7 +18,8 @@ export interface ErrorReport {
 }
 
 /** @param usage how to get help on the command, for errors of its flags and arguments: `pacifica archive put --help` */
-export function reportOf(error: unknown, usage: string): ErrorReport {
+export function reportOf(thrown: unknown, usage: string): ErrorReport {
+  const error = databaseFull(thrown) ?? thrown;
   const exit = exitCodeOf(error);
   if (error instanceof PacificaError) {
     return {

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import { type ErrorCode, mayPass, messageOf, PacificaError } from '../lib/errors.js';
+import { databaseFull, type ErrorCode, mayPass, messageOf, PacificaError } from '../lib/errors.js';
 
 const STATUS: Record<ErrorCode, number> = {
   invalid: 400,
@@ -34,7 +34,7 @@ export class HttpError extends Error {
 export function statusOf(error: unknown): number {
   if (error instanceof HttpError) return error.status;
   if (error instanceof PacificaError) return STATUS[error.code];
-  return mayPass(error) ? 503 : 500;
+  return databaseFull(error) !== undefined ? STATUS['no-space'] : mayPass(error) ? 503 : 500;
 }
 
 /** The error body of all services (wire.md). `traceback` is a stack only when the server runs with debug on. */
@@ -46,10 +46,11 @@ export interface ErrorBody {
 }
 
 /**
- * @param error what was thrown; the text of an unexpected one stays in the log, strangers do not see our paths
+ * @param thrown the text of an unexpected one stays in the log, strangers do not see our paths
  * @param debug put the stack into `traceback`
  */
-export function errorBody(error: unknown, version: string, debug: boolean): ErrorBody {
+export function errorBody(thrown: unknown, version: string, debug: boolean): ErrorBody {
+  const error = databaseFull(thrown) ?? thrown;
   const status = statusOf(error);
   const known = error instanceof PacificaError ? error.code !== 'internal' : error instanceof HttpError;
   const hint = error instanceof PacificaError && error.hint !== undefined ? ` (${error.hint})` : '';

@@ -1,8 +1,10 @@
-import { mayPass, messageOf, PacificaError } from '../lib/errors.js';
+import { databaseFull, mayPass, messageOf, PacificaError } from '../lib/errors.js';
 
 /** @returns the error itself when it is one of ours; else one that says nothing of our insides, the cause being for the log */
 export function ownError(error: unknown): PacificaError {
   if (error instanceof PacificaError) return error;
+  const full = databaseFull(error);
+  if (full !== undefined) return full;
   if (mayPass(error)) return new PacificaError('unavailable', messageOf(error), { cause: error });
   return new PacificaError('internal', 'the server met an error of its own; its log says which', { cause: error });
 }

@@ -122,3 +122,16 @@ export function wrapSystemError(error: unknown, doing: string): PacificaError {
   if (mayPass(error)) return new PacificaError('unavailable', text, { cause: error });
   return new PacificaError('internal', text, { cause: error });
 }
+
+/** SQLite's result code for a full disk, PostgreSQL's condition disk_full */
+const FULL_DATABASE: ReadonlySet<string> = new Set(['SQLITE_FULL', '53100']);
+
+/** @returns what a database without room for more says, for people; undefined for every other error */
+export function databaseFull(error: unknown): PacificaError | undefined {
+  const cause = error instanceof Error && 'parent' in error ? error.parent : error;
+  if (!FULL_DATABASE.has(systemCode(cause) ?? '')) return undefined;
+  return new PacificaError('no-space', `the database has no room for more: ${messageOf(cause)}`, {
+    hint: 'free space on the file system of the database',
+    cause: error,
+  });
+}

@@ -1,7 +1,8 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessByStdio, spawn, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 const run = fileURLToPath(new URL('../../bin/run.js', import.meta.url));
@@ -30,10 +31,12 @@ export async function startDaemon(
   env: NodeJS.ProcessEnv = {},
   stderr: 'pipe' | number = 'pipe',
 ): Promise<Daemon> {
-  const child = spawn(process.execPath, [run, ...words, '--json'], {
-    stdio: ['ignore', 'pipe', stderr],
-    env: { ...process.env, ...env },
-  });
+  const options: SpawnOptions = { stdio: ['ignore', 'pipe', stderr], env: { ...process.env, ...env } };
+  const child = spawn(process.execPath, [run, ...words, '--json'], options) as ChildProcessByStdio<
+    null,
+    Readable,
+    Readable | null
+  >;
   let log = '';
   child.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
   const stdout: string[] = [];

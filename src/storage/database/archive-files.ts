@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { QueryTypes } from 'sequelize';
 import type { ArchiveId } from '../../lib/archive-id.js';
 import { Batcher } from '../../lib/batcher.js';
-import { messageOf, PacificaError, systemCode } from '../../lib/errors.js';
+import { databaseFull } from '../../lib/errors.js';
 import type { Database } from './database.js';
 
 /** What is known of one version of a file of the archive. */
@@ -64,8 +64,6 @@ const SQLITE_ROWS = `SELECT value ->> 'key', value ->> 'id', value ->> 'version'
 const POSTGRES_ROWS = `SELECT key, id, version, size, mtime, algorithm, digest, 'pending', CAST($now AS bigint)
        FROM json_to_recordset(CAST($rows AS json))
          AS r (key text, id text, version text, size bigint, mtime bigint, algorithm text, digest text)`;
-/** SQLite's result code for a full disk, PostgreSQL's condition disk_full */
-const FULL: ReadonlySet<string> = new Set(['SQLITE_FULL', '53100']);
 
 /**
  * Records of the archive's files: table `pacifica_archive_file`. A file may have several rows, one a version; the one
@@ -198,12 +196,7 @@ export class ArchiveFiles {
     try {
       await this.#database.writeStatement(sql, bind, options);
     } catch (error) {
-      const cause = error instanceof Error && 'parent' in error ? error.parent : error;
-      if (!FULL.has(systemCode(cause) ?? '')) throw error;
-      throw new PacificaError('no-space', `the database has no room for a record: ${messageOf(cause)}`, {
-        hint: 'free space on the file system of the database',
-        cause: error,
-      });
+      throw databaseFull(error) ?? error;
     }
   }
 
