@@ -29,7 +29,8 @@ export interface Archive {
   move(id: ArchiveId, path: string, options?: Pick<PutOptions, 'mode'> & TransferOptions): Promise<void>;
   /**
    * Present when the files that {@link move} takes lie on this machine, where the caller can read them: checks that the
-   * site lets this path be moved in, without looking at the file. `forbidden` otherwise.
+   * site lets this path be moved in, and that it is none of the archive's own files, which others know by their ids;
+   * without looking at the file. `forbidden` otherwise.
    */
   checkMove?(path: string): Promise<void>;
   delete(id: ArchiveId): Promise<void>;

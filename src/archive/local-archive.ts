@@ -88,7 +88,11 @@ export class LocalArchive implements Archive {
       this.pathOf = (id) => backend.pathOf(id);
       this.#roots = new MoveRoots([...moveRoots, backend.root], [backend.ownFolder]);
       this.checkMove = async (path) => {
-        await this.#roots.check(path);
+        const owner = backend.idAt(await this.#roots.check(path));
+        if (owner === undefined) return;
+        throw new PacificaError('forbidden', `${path} is file ${owner} of the archive already`, {
+          hint: 'take it from a folder of its own: below this name the archive would have nothing any more',
+        });
       };
     } else {
       this.#roots = new MoveRoots(moveRoots, []);

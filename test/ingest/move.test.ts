@@ -123,6 +123,17 @@ describe('fault 27: everything is checked before the first file is moved', () =>
     await expectUntouched(NAMES);
   });
 
+  it('a file that the archive has already stays what it is: its id is known to others', async () => {
+    const entry = fileEntry('mine', 'of another');
+    await site.archive.put(parseArchiveId(7), piecesOf(Buffer.from('of another'), 3));
+    const source = join(site.folder, 'archive', '7');
+    const state = await move([{ ...entry, source }]);
+    expect(state).toMatchObject({ state: 'FAILED', task: 'move files' });
+    expect(state.exception).toContain(`data/mine: ${source} is file 7 of the archive already`);
+    expect(await site.visible()).toEqual(['7']);
+    expect(await readFile(source, 'utf8')).toBe('of another');
+  });
+
   it('tells nothing of a file that may not be moved', async () => {
     const state = await move([{ ...fileEntry('x', 'x'), source: '/etc/passwd' }]);
     expect(state.exception).not.toMatch(/[0-9a-f]{40}|bytes/);
