@@ -251,9 +251,17 @@ function numberOrText(text: string): number | string {
   return /^(?:0|[1-9][0-9]{0,14})$/.test(text) ? Number(text) : text;
 }
 
-/** ISO 8601 in UTC, whole seconds, without zone: the form of the metadata service. */
+/** Seconds of the first and the last time that have a year of four digits. */
+const FIRST_SECOND = Date.parse('0001-01-01T00:00:00Z') / 1000;
+const LAST_SECOND = Date.parse('9999-12-31T23:59:59Z') / 1000;
+
+/**
+ * ISO 8601 in UTC, whole seconds, without zone: the form of the metadata service. Some file systems keep times that this
+ * form, or a Date, can not tell: of a file with a broken clock the nearest one is told.
+ */
 function isoTime(ms: number): string {
-  return new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000Z', '');
+  const seconds = Math.min(Math.max(Math.floor(ms / 1000), FIRST_SECOND), LAST_SECOND);
+  return new Date(seconds * 1000).toISOString().replace('.000Z', '');
 }
 
 /** Hashes a file that is read from front to back. */

@@ -76,6 +76,18 @@ function metadataOf(folder: string): Entry[] {
   return JSON.parse(readFileSync(join(folder, 'metadata.txt'), 'utf8')) as Entry[];
 }
 
+it('a file of a broken clock is sent, with a time that metadata can tell', async () => {
+  // file systems in memory, Btrfs and ZFS keep such times, ext4 and XFS the nearest that they can
+  const far = write('far', 'far');
+  utimesSync(far, 9e12, 9e12);
+  const early = write('early', 'early');
+  utimesSync(early, -1e12, -1e12);
+  const [first, second] = metadataOf(unpack(await save(await prepare(far, early)))).filter(
+    ({ destinationTable }) => destinationTable === 'Files',
+  );
+  for (const file of [first, second]) expect(file?.mtime).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/);
+});
+
 describe('tarName', () => {
   it.each([
     ['tree', 'tree'],

@@ -172,6 +172,11 @@ describe('what is sent', () => {
       env: { PACIFICA_INGEST_URL: daemon.urls.ingest },
     });
     expect(stdin.code, stdin.stderr).toBe(0);
+    const others = await pacifica(['ingest', 'upload', 'ready', '--metadata', '-'], {
+      cwd: home,
+      input: JSON.stringify([{ destinationTable: 'Files', name: 'other', subdir: 'data' }]),
+    });
+    expect(others.stderr).toMatch(/^Error: standard input does not name ready\//);
     expect((await upload(['ready', '--metadata', 'ready.json', ...facts])).code).toBe(2);
     write('no-list.json', '{}');
     expect((await upload(['ready', '--metadata', 'no-list.json'])).code).toBe(2);

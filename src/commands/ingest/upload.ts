@@ -139,8 +139,9 @@ is safe, 1 when the job failed, 6 because of a wrong hash, 7 because of policy.`
       signal: this.signal,
     };
     if (metadata !== undefined) {
-      const entries = parseMetadata(await readJson(metadata, this.signal), metadata);
-      return prepareBundle(paths, { name: metadata, entries }, options);
+      const name = metadata === '-' ? 'standard input' : metadata;
+      const entries = parseMetadata(await readJson(metadata, this.signal), name);
+      return prepareBundle(paths, { name, entries }, options);
     }
     if (project === undefined || instrument === undefined || submitter === undefined) {
       throw new PacificaError('invalid', 'a bundle needs --project, --instrument and --submitter, or --metadata', {
