@@ -87,6 +87,10 @@ describe('archive put', () => {
     expect(missing.text().trimEnd().split('\n')).toHaveLength(2);
     const empty = await run(['put', 'tree/f1', '--ids-from', '-'], { input: '1\n2\n' });
     expect(empty).toMatchObject({ code: 2, stderr: expect.stringContaining('1 file for 2 ids') as string });
+    const same = await run(['put', 'tree/f1', 'tree/f2', '--ids-from', '-'], { input: '77\n77\n' });
+    expect(same).toMatchObject({ code: 2, stdout: Buffer.alloc(0) });
+    expect(same.stderr).toContain('id 77 is listed more than once: nothing was stored');
+    expect((await run(['status', '77'])).code).toBe(3);
     const both = await run(['put', 'tree', '--id', '5']);
     expect(both.code).toBe(2);
     expect(both.stderr).toContain('7 files for 1 id: nothing was stored');
@@ -216,9 +220,11 @@ describe('lists of ids', () => {
   it('delete refuses them without --yes where nobody can be asked', async () => {
     const refused = await run(['delete', '--from-file', '-'], { input: '71\n72\n' });
     expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('add --yes') as string });
-    expect((await run(['delete', '--from-file', '-', '--yes'], { input: '71\n72\n' })).text()).toBe(
-      'deleted file 71\ndeleted file 72\n',
-    );
+    // one that is listed twice is no missing file
+    expect(await run(['delete', '71', '--from-file', '-', '--yes'], { input: '71\n72\n' })).toMatchObject({
+      code: 0,
+      stdout: Buffer.from('deleted file 71\ndeleted file 72\n'),
+    });
     expect((await run(['status', '71', '72'])).code).toBe(3);
   });
 });

@@ -25,7 +25,8 @@ When one of several fails, the others are deleted all the same.`);
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ArchiveDelete);
     const { archive } = await this.clientConfig(flags);
-    const ids = await requireIds(args, flags, this.signal);
+    // one that is listed twice is not missing the second time
+    const ids = [...new Set(await requireIds(args, flags, this.signal))];
     if (!flags.yes) {
       const what =
         ids.length === 1

@@ -129,6 +129,7 @@ When one of several fails, the others are stored all the same.`);
     // which id belongs to which file is no longer clear
     this.endWith(this.#errors);
     const ids = id === undefined ? await readIds(list ?? '', this.signal) : [parseArchiveId(id)];
+    requireDifferent(ids);
     if (files.length === ids.length || files.length === 0) return ids;
     throw new PacificaError(
       'invalid',
@@ -207,6 +208,19 @@ function* uploads(files: readonly LocalFile[], ids: readonly ArchiveId[]): Gener
   for (const [index, file] of files.entries()) {
     const id = ids[index];
     if (id !== undefined) yield { id, file, fresh: false };
+  }
+}
+
+/** Of two files under one id the first would be replaced by the second, and both be told as stored. */
+function requireDifferent(ids: readonly ArchiveId[]): void {
+  const seen = new Set<ArchiveId>();
+  for (const id of ids) {
+    if (seen.has(id)) {
+      throw new PacificaError('invalid', `id ${id} is listed more than once: nothing was stored`, {
+        hint: 'list one id for each file',
+      });
+    }
+    seen.add(id);
   }
 }
 
