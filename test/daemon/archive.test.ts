@@ -528,6 +528,23 @@ describe('PATCH', () => {
     expect((await get('1234')).text()).toBe('content to move');
   });
 
+  // whoever comes second must neither be told of a fault of ours nor make the first one's file writable
+  test('of two that take the same file at once one gets it', async () => {
+    const source = join(service.incoming, 'one');
+    for (let round = 0; round < 20; round += 1) {
+      await writeFile(source, BYTES, { mode: 0o600 });
+      const ids = [`a${round}`, `b${round}`];
+      const take = async (id: string): Promise<number> => {
+        const body = JSON.stringify({ path: source });
+        return (await fetch(`${service.url}/${id}`, { method: 'PATCH', body })).status;
+      };
+      expect((await Promise.all(ids.map(take))).sort()).toEqual([200, 404]);
+      const kept = (await filesBelow(service.root)).filter((path) => ids.includes(path));
+      expect(kept).toHaveLength(1);
+      expect((await stat(join(service.root, kept[0] ?? ''))).mode & 0o777).toBe(0o444);
+    }
+  });
+
   test('a file of the archive itself may be moved, one of its own folder not', async () => {
     await put('1', BYTES);
     expect((await patch('2', JSON.stringify({ path: join(service.root, '1') }))).status).toBe(200);

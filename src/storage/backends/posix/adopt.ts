@@ -1,6 +1,6 @@
 import type { Hash } from 'node:crypto';
 import { constants, type BigIntStats } from 'node:fs';
-import { access, type FileHandle, lstat, open, unlink } from 'node:fs/promises';
+import { access, type FileHandle, lstat, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createHasher, hashReader } from '../../../lib/digest.js';
 import { syncFolder } from '../../../lib/durable-write.js';
@@ -12,7 +12,7 @@ import { READ_SIZE } from '../../../lib/random-reader.js';
 import type { FileStatus, PutOptions, Written } from '../backend.js';
 import { fileStatus, isMissing, written } from './posix-file.js';
 import { storageError } from './storage-error.js';
-import type { TemporaryFile } from './temporary-files.js';
+import { type TemporaryFile, unlinkIfThere } from './temporary-files.js';
 
 export interface AdoptTarget {
   /** where the file is to be */
@@ -68,7 +68,8 @@ export async function adoptFile(source: string, target: AdoptTarget): Promise<Fi
         });
       }
     });
-    await unlink(source);
+    // somebody who was quicker may have taken it, and a file that has its name now was not copied
+    if (await isNamed(source, stats).catch(falseIfMissing)) await unlinkIfThere(source);
     await syncFolder(dirname(source));
     return status;
   } finally {
@@ -84,7 +85,7 @@ async function openSource(source: string): Promise<FileHandle> {
     if (systemCode(error) === 'ELOOP' || systemCode(error) === 'ENXIO') {
       throw new PacificaError('invalid', `${source} is not a regular file`, { cause: error });
     }
-    if (isMissing(error)) throw new PacificaError('not-found', `there is no file ${source}`, { cause: error });
+    if (isMissing(error)) throw gone(source, error);
     if (systemCode(error) === 'EACCES') {
       throw new PacificaError('forbidden', `${source} can not be read`, { cause: error });
     }
@@ -114,19 +115,36 @@ async function rename(source: string, file: FileHandle, stats: BigIntStats, targ
   try {
     await target.beforeVisible?.(written(stats));
     await file.sync();
-    const named = await lstat(source, { bigint: true });
-    if (named.ino !== stats.ino || named.dev !== stats.dev) {
+    if (!(await isNamed(source, stats))) {
       throw new PacificaError('integrity', `${source} was replaced while it was taken in`);
     }
     await target.show(source);
   } catch (error) {
-    await file.chmod(Number(stats.mode) & 0o7777);
+    const isThere = await isNamed(source, stats).catch(falseIfMissing);
+    // where it is not, somebody else took it in: it is a file of the archive, and stays read-only
+    if (isThere) await file.chmod(Number(stats.mode) & 0o7777);
+    else if (isMissing(error)) throw gone(source, error);
     if (systemCode(error) === 'EXDEV') return false;
     throw error;
   }
   await target.sync();
   await syncFolder(dirname(source));
   return true;
+}
+
+/** @returns whether a path still is the name of a file; throws when it is nobody's */
+async function isNamed(path: string, { ino, dev }: BigIntStats): Promise<boolean> {
+  const named = await lstat(path, { bigint: true });
+  return named.ino === ino && named.dev === dev;
+}
+
+function falseIfMissing(error: unknown): false {
+  if (isMissing(error)) return false;
+  throw error;
+}
+
+function gone(source: string, cause: unknown): PacificaError {
+  return new PacificaError('not-found', `there is no file ${source}`, { cause });
 }
 
 async function hashFile(path: string): Promise<string> {
