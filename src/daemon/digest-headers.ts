@@ -42,7 +42,7 @@ export function announcedChecksums(headers: IncomingHttpHeaders): Checksum[] {
     for (const [name, value] of members(one(headers[field]))) {
       const type = FIELD_NAMES.get(name);
       if (type === undefined) continue;
-      found.push(fromBase64(field, type, /^:(.*):$/.exec(value)?.[1] ?? ''));
+      found.push(fromBase64(field, type, /^:([^:]*):\s*(?:;.*)?$/.exec(value)?.[1] ?? ''));
     }
   }
   for (const [name, value] of members(one(headers.digest))) {

@@ -66,6 +66,8 @@ describe.each(['sha256', 'none', undefined] as const)(
 
     const announcements = {
       'Content-Digest: sha-256': `Content-Digest: sha-256=:${digest('sha256')}:`,
+      // what follows a value belongs to it (RFC 8941, 3.1.2), and means nothing to us
+      'Content-Digest: sha-256 with a parameter': `Content-Digest: sha-256=:${digest('sha256')}:;a=1`,
       'Content-Digest: sha-512': `Content-Digest: sha-512=:${digest('sha512')}:`,
       'Repr-Digest: sha': `Repr-Digest: sha=:${digest('sha1')}:`,
       'Content-MD5': `Content-MD5: ${digest('md5')}`,
