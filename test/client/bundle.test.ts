@@ -208,6 +208,9 @@ describe('prepareBundle', () => {
     const options = { onSkipped: () => undefined, exclude: (path: string) => /\.tmp$|\.git$/.test(path) };
     const bundle = await prepareBundle([join(dir, 'tree')], facts, options);
     expect(bundle.files).toBe(2);
+    // also what was named itself, as a shell does that makes names of a pattern
+    const named = ['tree/a', 'tree/a.tmp', 'tree/.git', 'tree/sub'].map((path) => join(dir, path));
+    expect((await prepareBundle(named, facts, options)).files).toBe(2);
     await expect(prepareBundle([join(dir, 'tree')], facts, { ...options, exclude: () => true })).rejects.toMatchObject({
       code: 'invalid',
     });

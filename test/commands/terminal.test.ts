@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cliCommand, pacifica } from '../support/cli.js';
 import { startServer, type TestServer } from '../support/server.js';
@@ -56,6 +57,37 @@ describe('a bar', () => {
     // the last line is the result alone
     expect(screen.trimEnd().split('\r').at(-1)).toMatch(/cart x: 8\.0 MiB in x\.tar$/);
     expect(readdirSync(dir)).toEqual(['x.tar']);
+  });
+
+  it('shows how far an upload is, its rate and its end', async () => {
+    handle = (req, res) => {
+      if (req.method === 'GET') {
+        res.end('{}');
+        return;
+      }
+      const read = async (): Promise<void> => {
+        let got = 0;
+        for await (const piece of req as AsyncIterable<Buffer>) {
+          got += piece.length;
+          // 64 MiB in 2 s or more: long enough for a bar
+          while (got >= 4 * MIB) {
+            got -= 4 * MIB;
+            await sleep(150);
+          }
+        }
+        res.end(
+          JSON.stringify({ job_id: 3, state: 'OK', task: 'UPLOADING', task_percent: '100.00000', exception: '' }),
+        );
+      };
+      void read();
+    };
+    execFileSync('truncate', ['-s', '64M', join(dir, 'large')]);
+    const { code, screen } = await run(['ingest', 'upload', 'large', '-p', '1', '-i', '1', '-s', '1']);
+    expect(code).toBe(0);
+    expect(screen).toMatch(
+      /sending 1 files \[[=-]{30}\] [1-9]\d?% {2}[\d.]+ MiB of 64\.0 MiB {2}[\d.]+ MiB\/s {2}ETA \d:\d\d/,
+    );
+    expect(screen.trimEnd().split('\r').at(-1)).toMatch(/3$/);
   });
 
   it('shows the tasks of a job that is waited for', async () => {

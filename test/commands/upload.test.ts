@@ -1,5 +1,15 @@
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync } from 'node:child_process';
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -116,6 +126,32 @@ describe('a second run', () => {
     expect(await archived()).toBe(before + 2);
   }, 120_000);
 
+  it('while the first one still comes in waits for what becomes of it', async () => {
+    mkdirSync(join(home, 'slow'));
+    execFileSync('truncate', ['-s', '600M', join(home, 'slow/big')]);
+    const env = { PACIFICA_INGEST_URL: daemon.urls.ingest };
+    const drafts = async (): Promise<string[]> =>
+      (await filesBelow(join(home, 'data/archive'))).filter((path) => path.startsWith('.'));
+    const posts = (): number => daemon.log().split('"method":"POST","url":"/upload"').length - 1;
+    let first: ChildProcess | undefined;
+    const stopped = pacifica(['ingest', 'upload', 'slow', ...facts], {
+      cwd: home,
+      env,
+      onStart: (child) => (first = child),
+    });
+    await until('some of it to arrive', async () => (await drafts()).length > 0);
+    // as a machine that sleeps
+    first?.kill('SIGSTOP');
+    const before = posts();
+    const second = upload(['slow', ...facts, '--wait']);
+    await until('the answer to the second', () => posts() > before);
+    first?.kill('SIGKILL');
+    await stopped;
+    const { code, stdout, stderr } = await second;
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(await filesOf(stdout.toString())).toEqual(['slow/big']);
+  });
+
   it('on a bundle that failed and has its data says what can be done', async () => {
     write('bad/f', 'f');
     const entry = {
@@ -192,6 +228,22 @@ describe('what is sent', () => {
     expect(await filesOf(first.text())).toEqual(['kept/a']);
     expect((await done(['kept.tar'])).text()).toBe(first.text());
     expect((await upload(['kept', ...facts, '--save', 'none/x.tar'])).code).toBe(3);
+  });
+
+  it('is not kept by --save when a file changes meanwhile, and nothing is left of it', async () => {
+    mkdirSync(join(home, 'changing/out'), { recursive: true });
+    execFileSync('truncate', ['-s', '600M', join(home, 'changing/big')]);
+    const out = join(home, 'changing/out');
+    const saving = pacifica(['ingest', 'upload', 'changing/big', ...facts, '--save', join(out, 'x.tar')], {
+      cwd: home,
+      env: { PACIFICA_INGEST_URL: daemon.urls.ingest },
+    });
+    await until('some of it to be saved', () => readdirSync(out).length > 0);
+    appendFileSync(join(home, 'changing/big'), 'more');
+    const { code, stderr } = await saving;
+    expect(code).toBe(1);
+    expect(stderr).toContain('changing/big changed');
+    expect(readdirSync(out)).toEqual([]);
   });
 
   it('leaves out patterns, and follows links', async () => {
