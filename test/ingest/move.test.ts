@@ -1,7 +1,22 @@
-import { chmod, link, lstat, mkdir, readdir, readFile, rm, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  link,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  unlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Archive } from '../../src/archive/archive.js';
+import { LocalArchive } from '../../src/archive/local-archive.js';
 import { RemoteArchive } from '../../src/archive/remote-archive.js';
 import { archiveApp } from '../../src/daemon/archive.js';
 import type { IngestSettings } from '../../src/ingest/parts.js';
@@ -9,6 +24,7 @@ import type { StateRecord } from '../../src/ingest/state.js';
 import { parseArchiveId } from '../../src/lib/archive-id.js';
 import { PacificaError } from '../../src/lib/errors.js';
 import type { IngestService } from '../../src/ingest/service.js';
+import { PosixBackend } from '../../src/storage/backends/posix/posix-backend.js';
 import { startApp } from '../support/app.js';
 import {
   fileEntry,
@@ -19,9 +35,11 @@ import {
   TRANSACTION,
 } from '../support/ingest.js';
 import { silent } from '../support/log.js';
+import { otherFileSystem } from '../support/other-file-system.js';
 import { overriding } from '../support/overriding.js';
 import type { TestServer } from '../support/server.js';
 import { collect, piecesOf } from '../support/streams.js';
+import { until } from '../support/until.js';
 
 let site: IngestSite;
 beforeEach(async () => {
@@ -196,6 +214,39 @@ describe('a failure in the middle', () => {
     expect(state).toMatchObject({ state: 'FAILED', task: 'move files', exception: 'not this one' });
     await expectUntouched(NAMES);
     expect(await site.catalog.metadata.files({ transaction: state.job_id })).toEqual([]);
+  });
+
+  it.runIf(process.platform === 'linux')('puts back what was copied from another file system, as it was', async () => {
+    const far = await mkdtemp(join(otherFileSystem(), 'pacifica-move-'));
+    const backend = new PosixBackend(join(site.folder, 'archive'), { useId2filename: false });
+    const archive = new LocalArchive({ backend, moveRoots: [far] });
+    const entries: Entry[] = [];
+    for (const name of ['a', 'b']) {
+      const source = join(far, name);
+      await writeFile(source, `content of ${name}`, { mode: 0o640 });
+      await utimes(source, 784_111_777, 784_111_777);
+      entries.push({ ...fileEntry(name, `content of ${name}`), source });
+    }
+    const moved: string[] = [];
+    const refusing = overriding<Archive>(archive, {
+      async move(id, path, options) {
+        // when the other one is in the archive
+        if (path.endsWith('/b')) await until('the copy', () => moved.length > 0);
+        if (path.endsWith('/b')) throw new PacificaError('forbidden', 'not this one');
+        await archive.move(id, path, options);
+        moved.push(path);
+      },
+    });
+    const state = await move(entries, refusing);
+    expect(state).toMatchObject({ state: 'FAILED', task: 'move files', exception: 'not this one' });
+    expect(moved).toEqual([join(far, 'a')]);
+    expect((await readdir(far)).sort()).toEqual(['a', 'b']);
+    const { mode, mtimeMs } = await stat(join(far, 'a'));
+    expect([mode & 0o7777, mtimeMs]).toEqual([0o640, 784_111_777_000]);
+    expect(await readFile(join(far, 'a'), 'utf8')).toBe('content of a');
+    expect(await site.visible()).toEqual([]);
+    await archive.close();
+    await rm(far, { recursive: true });
   });
 
   it('never puts a file back over another one, and says so', async () => {
@@ -383,6 +434,21 @@ describe('with an archive elsewhere', () => {
     const found = await site.catalog.metadata.files({ transaction: jobId });
     expect(found.map(({ name }) => name).sort()).toEqual(['a', 'b', 'c']);
     expect(await site.visible()).toHaveLength(3);
+  });
+
+  it('names a hundred of the files that stay, and says how many more there are', async () => {
+    const names = Array.from({ length: 104 }, (_, index) => `f${index}`);
+    const entries = await files([...names, 'missing']);
+    await rm(join(site.incoming, 'missing'));
+    const jobId = await submit(entries, service);
+    await site.run(jobId, service);
+    const [reason, ...left] = (await site.state(jobId)).exception.split('\n');
+    expect(reason).toContain('missing');
+    const stay = (await site.visible()).length;
+    expect(stay).toBeGreaterThan(100);
+    expect(left).toHaveLength(101);
+    expect(left.slice(0, 100).every((line) => line.endsWith('and stays there'))).toBe(true);
+    expect(left.at(-1)).toBe(`and ${stay - 100} more`);
   });
 
   it('does not take another file of the same size, under the id of one that is missing, for that one', async () => {
