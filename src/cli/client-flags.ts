@@ -37,11 +37,13 @@ export const URL_SETTINGS: Readonly<Record<string, SettingName>> = {
 };
 
 export const outputFlag = {
-  output: Flags.string({
+  output: Flags.custom<string | undefined>({
     char: 'o',
     summary: 'Write to this file; it appears when it is whole and checked',
     helpValue: 'FILE',
-  }),
+    // as everywhere: standard output, which is where bytes go without the flag
+    parse: async (file) => Promise.resolve(file === '-' ? undefined : file),
+  })(),
 };
 
 /** Flag of the commands that may take long. */

@@ -73,7 +73,9 @@ describe('archive', () => {
     expect((await ok(['archive', 'put', '-', '--id', '7', '--json'], { input })).lines()).toEqual([
       { id: '7', path: '-', size: 1_000_000 },
     ]);
-    expect((await ok(['archive', 'get', '7'])).stdout.equals(input)).toBe(true);
+    for (const words of [[], ['--output', '-']]) {
+      expect((await ok(['archive', 'get', '7', ...words])).stdout.equals(input)).toBe(true);
+    }
   });
 
   it('shows the status of many, one JSON line for each, and 3 when one is missing', async () => {
