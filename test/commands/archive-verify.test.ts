@@ -136,6 +136,14 @@ describe('interrupted', () => {
 
   const slow = ['--all', '--rate', '200K', '--resume'];
 
+  it('a subset that has no file in it is told: nothing was looked at, and nothing found', async () => {
+    const { code, stderr } = await verify(['--subset', '1']);
+    expect({ code, stderr }).toEqual({
+      code: 0,
+      stderr: 'verified 0 files, 0 B: none damaged\nWarning: no file is in the subset 1: none was read\n',
+    });
+  });
+
   it('by Ctrl-C: says how far it is and how to go on, ends with 130, and goes on there', async () => {
     expect((await verify(['--all'])).code).toBe(0);
     rot(ids[0] ?? '');

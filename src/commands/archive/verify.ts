@@ -113,6 +113,9 @@ crash. Without ids, --all and --subset nothing is read: it shows how the last ru
     try {
       const result = await verify({ ...limits, ...report.listeners, signal: this.signal });
       report.end(result, result.complete ? undefined : goOn);
+      if (subset !== undefined && result.complete && result.files === 0) {
+        this.warning(`no file is in the subset ${subset}: none was read`);
+      }
       return result.damaged > 0;
     } catch (error) {
       report.end({ ...report.counts, complete: false });
