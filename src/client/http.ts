@@ -49,6 +49,15 @@ export interface HttpResponse {
   discard(): Promise<void>;
 }
 
+/**
+ * What our services, and CherryPy in the originals, say of a path or a method that they have no use for: whoever hears it
+ * has the URL of another service, as a rule.
+ */
+const ELSEWHERE: readonly unknown[] = [
+  'Nothing matches the given URI',
+  'Specified method is invalid for this resource',
+];
+
 /** A failure that a service answered with. */
 export class ServiceError extends PacificaError {
   /** HTTP status */
@@ -124,11 +133,13 @@ export class HttpClient {
     const { message: said, traceback } = await errorDetails(response);
     const where = `${this.#service} at ${response.url}`;
     const code = codeOf(status);
+    const isElsewhere = ELSEWHERE.includes(said);
     const message =
-      status >= 500 || said === undefined
+      status >= 500 || said === undefined || isElsewhere
         ? `${where} answered ${status}${said === undefined ? '' : `: ${said}`}`
         : said;
     return new ServiceError(code, message, {
+      ...(isElsewhere && { hint: `see whether the URL is that of ${this.#service}` }),
       status,
       retryAfter: retryAfter(response.header('retry-after')),
       traceback,

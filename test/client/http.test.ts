@@ -174,6 +174,18 @@ test('an error body that is no JSON leaves the status', async () => {
   });
 });
 
+test.each([
+  [404, 'Nothing matches the given URI'],
+  [405, 'Specified method is invalid for this resource'],
+])('a service that answers %i, %s, is named: the URL is that of another one', async (status, message) => {
+  server = await startServer((_req, res) => void res.writeHead(status).end(JSON.stringify({ message })));
+  await expect(client.expect([200], { method: 'GET', url: `${server.url}/upload` })).rejects.toMatchObject({
+    message: `the archive at ${server.url}/upload answered ${status}: ${message}`,
+    hint: 'see whether the URL is that of the archive',
+    status,
+  });
+});
+
 test('JSON that is none, or too long, is a bad gateway', async () => {
   server = await startServer((_req, res) => res.end('{"a": 1} x'));
   const answer = await client.request({ method: 'GET', url: server.url });
