@@ -10,7 +10,7 @@ import { receive, type Reception, type Upload } from './receive.js';
 import { receiveMove } from './receive-move.js';
 import { ingestHandler } from './run.js';
 import { MetadataSpool } from './spool.js';
-import { isStuck, type StateRecord, stateRecord } from './state.js';
+import { isStuck, type StateRecord, stateRecord, type Task } from './state.js';
 import { Sweeper } from './sweep.js';
 
 export interface IngestServiceOptions extends Omit<IngestParts, 'spool' | 'unsure'> {
@@ -146,8 +146,9 @@ export class IngestService {
 
   /**
    * Sets what get_state tells, by hand. What was running for the job can change nothing any more; when it is set to
-   * FAILED before it was done, what was visible of it is taken back. One that is set to OK goes on where it was.
-   * @throws PacificaError `not-found`
+   * FAILED before it was done, what was visible of it is taken back. One that is set to OK goes on where it was; one that
+   * failed can be set to OK only as done, by whoever did the rest of it.
+   * @throws PacificaError `not-found`; `precondition` when those who wait for the job would wait without end
    */
   async setState(
     jobId: number,
@@ -156,12 +157,17 @@ export class IngestService {
     const { phase } = await this.job(jobId);
     const isOver = ['done', 'failed', 'finishing'].includes(phase);
     const fails = changes.state === 'FAILED';
+    const asDone = changes.task === LAST_TASK && changes.taskPercent === 100;
+    if (!fails && (phase === 'failing' || (phase === 'failed' && !asDone))) {
+      throw new PacificaError('precondition', `ingest job ${jobId} has failed, and nothing works on it`, {
+        hint: `"pacifica ingest retry ${jobId}" goes on; where the rest was done by hand, say so: --task '${LAST_TASK}' --task-percent 100`,
+      });
+    }
     await this.#parts.store.force(jobId, {
-      // those who wait for the end go by the last task
-      ...(!fails && phase === 'done' && { task: 'ingest metadata', taskPercent: 100 }),
+      ...(!fails && phase === 'done' && { task: LAST_TASK, taskPercent: 100 }),
       ...(!fails && { exception: '' }),
       ...changes,
-      complete: fails || phase === 'done',
+      complete: fails || phase === 'done' || phase === 'failed',
       ...(fails && !isOver && { phase: 'failing' }),
     });
     // what ran for it has lost it: another run goes on where it was
@@ -212,6 +218,9 @@ export class IngestService {
 }
 
 /** Why a job in each phase is not, or no more, to be cancelled. */
+/** Those who wait for the end go by this task at 100 per cent (wire.md, ingest part). */
+const LAST_TASK: Task = 'ingest metadata';
+
 const WHY_NOT: Record<IngestPhase, string> = {
   receiving: 'it has just come in',
   queued: 'it is being recorded by now',

@@ -321,6 +321,29 @@ describe('a state that was set by hand', () => {
     await expectDone(jobId);
   });
 
+  it('is not OK where the job has failed and nothing works on it, but for one that is done by hand', async () => {
+    const jobId = await receive();
+    await site.service.setState(jobId, byHand);
+    const refused = {
+      code: 'precondition',
+      message: `ingest job ${jobId} has failed, and nothing works on it`,
+      hint: expect.stringContaining(`"pacifica ingest retry ${jobId}" goes on`) as string,
+    };
+    const asDone = { state: 'OK', task: 'ingest metadata', taskPercent: 100 } as const;
+    // what was visible of it is still to be taken back
+    await expect(site.service.setState(jobId, asDone)).rejects.toMatchObject(refused);
+    await site.run(jobId);
+    await expect(site.service.setState(jobId, { state: 'OK' })).rejects.toMatchObject(refused);
+    await expectFailed(jobId, byHand.exception);
+    expect(await site.service.setState(jobId, asDone)).toMatchObject({
+      state: 'OK',
+      task: 'ingest metadata',
+      task_percent: '100.00000',
+      complete: true,
+      exception: '',
+    });
+  });
+
   it('is FAILED when all is recorded and only tidied up: nothing is taken back', async () => {
     const jobId = await receive();
     const { drafts } = site.archive;
