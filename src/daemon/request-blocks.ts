@@ -1,14 +1,14 @@
 import type { IncomingMessage } from 'node:http';
 import { finished } from 'node:stream';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { giveBuffer, SMALL_BUFFER, takeBuffer, transferSize } from '../lib/io-buffer.js';
 import { noteReceived } from '../lib/received.js';
+import { Turn } from '../lib/turn.js';
 import { hungUp, requestBody } from './request-body.js';
 
 /** ms after which what a slow client sent is handed out, though it fills no block */
 const PATIENCE = 100;
-/** bytes of all bodies that are handed out in one turn of the event loop: sockets have some MiB each at hand */
-const TURN = 4 * 1024 * 1024;
+/** bytes of all bodies that are handed out in one turn of the event loop */
+const turn = new Turn(2 * 1024 * 1024);
 
 /**
  * The body of a request in large blocks, for those that go to the disk: each piece that the socket gives is put into the
@@ -46,8 +46,6 @@ interface Block {
 
 class Blocks {
   static #open = 0;
-  /** bytes that were handed out in this turn */
-  static #handedOut = 0;
 
   readonly #req: IncomingMessage;
   readonly #stopListening: () => void;
@@ -74,13 +72,13 @@ class Blocks {
 
   /** @returns undefined after the last one */
   async next(): Promise<Block | undefined> {
-    if (Blocks.#handedOut >= TURN) await nextTurn();
+    if (!turn.hasRoom) await turn.room();
     while (this.#full.length === 0 && !this.#ended) {
       await this.#more();
       if (this.#used > 0) break;
     }
     const block = this.#full.shift() ?? this.#rest();
-    if (block !== undefined) Blocks.#handOut(block.bytes.length);
+    if (block !== undefined) turn.pass(block.bytes.length);
     else if (this.#failure !== undefined) throw hungUp(this.#failure);
     return block;
   }
@@ -95,11 +93,6 @@ class Blocks {
     const { memory } = this.#rest() ?? {};
     if (memory !== undefined) giveBuffer(memory);
     for (const block of this.#full.splice(0)) giveBuffer(block.memory);
-  }
-
-  static #handOut(bytes: number): void {
-    if (Blocks.#handedOut === 0) setImmediate(() => (Blocks.#handedOut = 0));
-    Blocks.#handedOut += bytes;
   }
 
   /** Waits until there is a block, or some bytes for a while, or the end. */

@@ -1,14 +1,14 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PacificaError } from '../lib/errors.js';
 import { giveBuffer, SMALL_BUFFER, takeBuffer, transferSize } from '../lib/io-buffer.js';
 import type { RandomReader } from '../lib/random-reader.js';
+import { Turn } from '../lib/turn.js';
 
 /** buffers of a transfer that go round: one being read into while the other is on its way to the socket */
 const BUFFERS = 2;
-/** bytes after which a transfer lets others have the event loop: sockets take some MiB at once */
-const TURN = 512 * 1024;
+/** bytes that all transfers send in one turn of the event loop */
+const turn = new Turn(2 * 1024 * 1024);
 
 let transfers = 0;
 
@@ -37,9 +37,9 @@ export async function sendRange(res: ServerResponse, reader: RandomReader, start
   res.once('close', onClose);
   try {
     if (res.destroyed) onClose();
-    let turn = TURN;
     for (let position = start; position < end;) {
       while (out === BUFFERS && failed === undefined) await new Promise<void>((resolve) => (wake = resolve));
+      if (!turn.hasRoom) await turn.room();
       if (failed !== undefined) throw failed;
       const buffer = free.pop() ?? takeBuffer(transferSize(transfers));
       const got = await reader.read(buffer.subarray(0, end - position), position);
@@ -52,11 +52,7 @@ export async function sendRange(res: ServerResponse, reader: RandomReader, start
         free.push(buffer);
         wake?.();
       });
-      turn -= got;
-      if (turn <= 0) {
-        await nextTurn();
-        turn = TURN;
-      }
+      turn.pass(got);
     }
     if (failed !== undefined) throw failed;
     res.off('close', onClose);

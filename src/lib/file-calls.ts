@@ -32,7 +32,8 @@ import { memoryTakes } from './dirty-pages.js';
  * Calls of the file system that are answered from memory as a rule: names, modes, times, some KiB. They are made at
  * once, in the calling thread, as long as the file system answers at once: the way through Node's thread pool and back
  * costs more than the call (measured: 15 microseconds to 1 to 10). A file system that lets one call wait (a cold disk,
- * NFS, a journal that is full) gets the following ones through the thread pool, so that it holds up nobody else.
+ * NFS, a journal that is full) gets the following ones through the thread pool, so that it holds up nobody else; and so do
+ * those of one turn of the event loop that take some milliseconds together (64 uploads that begin at once).
  *
  * The functions throw what Node's throw. Whoever closes a descriptor waits first for what is under way on it.
  */
@@ -42,17 +43,22 @@ const AT_ONCE = 1;
 const WEIGHT = 1 / 20;
 /** ms for which calls go through the thread pool when they took longer */
 const PAUSE = 1000;
+/** ms that all calls of one turn of the event loop may take; the rest of the turn goes through the thread pool */
+const TURN = 20;
 
 /** most bytes that are written at once: copying them takes a fraction of a millisecond */
 const MUCH = 256 * 1024;
 
 let average = 0;
 let slowUntil = -Infinity;
+/** ms that calls took in this turn, which is looked at since its first call */
+let taken = 0;
+let counting = false;
 
 type Callback<T> = (error: Error | null, value: T) => void;
 
-function call<T>(now: () => T, later: (done: Callback<T>) => void): Promise<T> {
-  if (performance.now() < slowUntil) return inThreadPool(later);
+function call<T>(now: () => T, later: (done: Callback<T>) => void, waits = isBusy()): Promise<T> {
+  if (waits) return inThreadPool(later);
   return new Promise((resolve) => resolve(timed(now)));
 }
 
@@ -65,7 +71,20 @@ function timed<T>(calls: () => T): T {
   }
 }
 
+/** @returns whether the file system lets calls wait */
+function isSlow(): boolean {
+  return performance.now() < slowUntil;
+}
+
+/** @returns whether one more call would let the calling thread wait too long */
+function isBusy(): boolean {
+  return taken >= TURN || isSlow();
+}
+
 function note(now: number, started: number): void {
+  if (!counting) setImmediate(() => ([counting, taken] = [false, 0]));
+  counting = true;
+  taken += now - started;
   average += (now - started - average) * WEIGHT;
   if (average <= AT_ONCE) return;
   average = 0;
@@ -86,7 +105,7 @@ function inThreadPool<T>(later: (done: Callback<T>) => void): Promise<T> {
  * @returns undefined when the file system lets calls wait: none was made, they are for the functions below
  */
 export function atOnce<T>(calls: () => T): T | undefined {
-  return performance.now() < slowUntil ? undefined : timed(calls);
+  return isBusy() ? undefined : timed(calls);
 }
 
 /** Callbacks of calls that give nothing. */
@@ -138,7 +157,8 @@ export function writeSome(fd: number, bytes: Uint8Array, offset: number): Promis
 export function writeMuch(fd: number, bytes: Uint8Array, offset: number): Promise<number> {
   const length = Math.min(MUCH, bytes.length - offset);
   const later = (done: Callback<number>): void => write(fd, bytes, offset, length, null, done);
-  return memoryTakes(length) ? call(() => writeSync(fd, bytes, offset, length), later) : inThreadPool(later);
+  // how much comes in one turn is limited where it comes from
+  return call(() => writeSync(fd, bytes, offset, length), later, isSlow() || !memoryTakes(length));
 }
 
 /** As {@link writeMuch}, beside this thread. */

@@ -34,6 +34,19 @@ async function openMany(count: number): Promise<void> {
   for (let index = 0; index < count; index += 1) await closeFile(await openFile(join(folder, 'a'), 'w'));
 }
 
+test('of many calls in one turn of the event loop only some are made at once: together they hold up everybody else', async () => {
+  answerAfter(0.5);
+  const many = Array.from({ length: 100 }, () => openFile(join(folder, 'a'), 'w'));
+  const first = atOnce;
+  expect(first).toBeGreaterThan(1);
+  expect(first).toBeLessThan(60);
+  for (const fd of await Promise.all(many)) await closeFile(fd);
+  // it is another turn by now
+  await new Promise(setImmediate);
+  await closeFile(await openFile(join(folder, 'a'), 'w'));
+  expect(atOnce).toBe(first + 1);
+});
+
 test('calls are made at once where the file system answers, and not where it lets them wait', async () => {
   answerAfter(0);
   await openMany(10);
