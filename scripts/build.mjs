@@ -55,6 +55,9 @@ writeFileSync(join(root, 'dist/licenses.txt'), licenses.join('\n\n'));
  */
 function asAscii(file) {
   const text = readFileSync(file, 'utf8');
+  // there the escape would be of the backslash
+  const before = /(?<!\\)(?:\\\\)*\\[^\0-\x7f]/.exec(text);
+  if (before !== null) throw new Error(`${file} has a backslash before a letter that can not be escaped: ${before[0]}`);
   const escaped = text.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
   if (escaped !== text) writeFileSync(file, escaped);
 }

@@ -3,7 +3,7 @@ import { Command, Errors, Flags } from './oclif.js';
 import { type LoadOptions, type Reading, readConfig, type Config, type SettingName } from '../config/load.js';
 import type { ServiceName } from '../config/setting.js';
 import { backoff, CLIENT_BUDGET, CLIENT_PAUSES } from '../lib/backoff.js';
-import { type PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
+import { PacificaError, systemCode, wrapSystemError } from '../lib/errors.js';
 import { maskSecrets } from '../lib/mask-secrets.js';
 import type { Patience } from '../lib/persist.js';
 import { isGiven, renderError, renderJsonError, reportOf, type Switch, wantsColor } from './error-report.js';
@@ -147,5 +147,7 @@ export abstract class BaseCommand extends Command {
 
 /** @returns what a person is told when the output can not be written */
 export function stdoutError(error: Error): PacificaError {
-  return wrapSystemError(error, 'can not write to standard output');
+  const { code, message, hint } = wrapSystemError(error, 'can not write to standard output');
+  // one that may pass is no service that is away
+  return new PacificaError(code === 'no-space' ? code : 'internal', message, { hint, cause: error });
 }

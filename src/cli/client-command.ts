@@ -5,6 +5,7 @@ import { inOrder } from '../lib/in-order.js';
 import type { Patience } from '../lib/persist.js';
 import { BaseCommand, stdoutError } from './base-command.js';
 import { URL_SETTINGS } from './client-flags.js';
+import { Errors } from './oclif.js';
 import { EXIT, exitCodeOf, exitCodeOfAll } from './exit-codes.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -25,6 +26,7 @@ export abstract class ClientCommand extends BaseCommand {
   protected doesMore = false;
   #unprintable: { readonly error: PacificaError; readonly unread: boolean } | undefined;
   #isOver = false;
+  #failed = false;
 
   /** aborted, with a PacificaError `aborted`, when the person or the system wants the command to stop */
   protected get signal(): AbortSignal {
@@ -83,14 +85,18 @@ export abstract class ClientCommand extends BaseCommand {
   }
 
   protected override async catch(error: Error): Promise<never> {
-    // what was under way fails with errors of its own when it is stopped
-    if (this.#unprintable !== undefined) return super.catch(this.#unprintable.error);
+    // what was under way fails with errors of its own when it is stopped; some end with a code when all is done
+    const isDone = error instanceof Errors.ExitError && error.oclif.exit === EXIT.done;
+    if (this.#unprintable !== undefined && !(isDone && this.#unprintable.unread)) {
+      return super.catch(this.#unprintable.error);
+    }
     const stopped = this.signal.aborted && !(error instanceof PacificaError && error.code === 'aborted');
     return super.catch(stopped ? new PacificaError('aborted', 'interrupted', { cause: error }) : error);
   }
 
   protected override async finally(error: Error | undefined): Promise<void> {
     this.#isOver = true;
+    this.#failed = error !== undefined;
     for (const signal of SIGNALS) process.off(signal, this.#interrupt);
     await super.finally(error);
     // all was done, and what was to be told of it is lost
@@ -98,6 +104,8 @@ export abstract class ClientCommand extends BaseCommand {
   }
 
   protected override stdoutFailed(error: Error): void {
+    // its own code is on its way
+    if (this.#failed) return;
     if (!this.doesMore || this.#isOver) {
       super.stdoutFailed(error);
       return;

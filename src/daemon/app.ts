@@ -85,14 +85,14 @@ export function createApp({ service, log, access = log, debug }: AppOptions): Ko
   return app;
 }
 
-/** A target that is a whole URL, as proxies send it (RFC 9112, 3.2.2), may be one that can not be parsed. */
-function requirePath(ctx: Koa.Context): string {
+/** A target that is a whole URL, as proxies send it (RFC 9112, 3.2.2), may be one that can not be parsed: Koa's getter throws then. */
+function requirePath(ctx: Koa.Context): void {
   try {
-    // Koa parses when it is asked
-    return ctx.path;
+    if (ctx.path !== '') return;
   } catch {
-    throw new HttpError(400, 'The target of the request is no URL');
+    // told below
   }
+  throw new HttpError(400, 'The target of the request is no URL');
 }
 
 /** Koa takes strings, buffers and streams as they are, and makes JSON of everything else. */

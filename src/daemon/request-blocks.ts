@@ -72,13 +72,12 @@ class Blocks {
 
   /** @returns undefined after the last one */
   async next(): Promise<Block | undefined> {
-    if (!turn.hasRoom) await turn.room();
     while (this.#full.length === 0 && !this.#ended) {
       await this.#more();
       if (this.#used > 0) break;
     }
     const block = this.#full.shift() ?? this.#rest();
-    if (block !== undefined) turn.pass(block.bytes.length);
+    if (block !== undefined) await turn.take(block.bytes.length);
     else if (this.#failure !== undefined) throw hungUp(this.#failure);
     return block;
   }

@@ -7,7 +7,7 @@ import { Turn } from '../lib/turn.js';
 
 /** buffers of a transfer that go round: one being read into while the other is on its way to the socket */
 const BUFFERS = 2;
-/** bytes that all transfers send in one turn of the event loop */
+/** bytes of large files that all transfers send in one turn of the event loop */
 const turn = new Turn(2 * 1024 * 1024);
 
 let transfers = 0;
@@ -39,10 +39,12 @@ export async function sendRange(res: ServerResponse, reader: RandomReader, start
     if (res.destroyed) onClose();
     for (let position = start; position < end;) {
       while (out === BUFFERS && failed === undefined) await new Promise<void>((resolve) => (wake = resolve));
-      if (!turn.hasRoom) await turn.room();
-      if (failed !== undefined) throw failed;
       const buffer = free.pop() ?? takeBuffer(transferSize(transfers));
-      const got = await reader.read(buffer.subarray(0, end - position), position);
+      const wanted = buffer.subarray(0, end - position);
+      const room = turn.take(wanted.length);
+      if (room !== undefined) await room;
+      if (failed !== undefined) throw failed;
+      const got = await reader.read(wanted, position);
       if (got === 0) throw tooShort(position, end);
       position += got;
       out += 1;
@@ -52,7 +54,6 @@ export async function sendRange(res: ServerResponse, reader: RandomReader, start
         free.push(buffer);
         wake?.();
       });
-      turn.pass(got);
     }
     if (failed !== undefined) throw failed;
     res.off('close', onClose);

@@ -154,24 +154,24 @@ export class IngestService {
     jobId: number,
     changes: { state: 'OK' | 'FAILED'; task?: string; taskPercent?: number; exception?: string },
   ): Promise<StateRecord> {
-    const { phase } = await this.job(jobId);
-    const isOver = ['done', 'failed', 'finishing'].includes(phase);
-    const fails = changes.state === 'FAILED';
-    const asDone = changes.task === LAST_TASK && changes.taskPercent === 100;
-    if (!fails && (phase === 'failing' || (phase === 'failed' && !asDone))) {
-      throw new PacificaError('precondition', `ingest job ${jobId} has failed, and nothing works on it`, {
-        hint: `"pacifica ingest retry ${jobId}" goes on; where the rest was done by hand, say so: --task '${LAST_TASK}' --task-percent 100`,
+    for (;;) {
+      const { phase } = await this.job(jobId);
+      const fails = changes.state === 'FAILED';
+      if (!fails) requireOkay(jobId, phase, changes);
+      const isOver = ['done', 'failed', 'finishing'].includes(phase);
+      const changed = await this.#parts.store.force(jobId, phase, {
+        ...(!fails && phase === 'done' && { task: LAST_TASK, taskPercent: 100 }),
+        ...(!fails && { exception: '' }),
+        ...changes,
+        complete: fails || phase === 'done' || phase === 'failed',
+        ...(fails && !isOver && { phase: 'failing' }),
       });
+      // it got further meanwhile: other rules may hold
+      if (!changed) continue;
+      // what ran for it has lost it: another run goes on where it was, or takes back what is visible
+      if (WORK.includes(phase) || (fails && !isOver)) await enqueue(this.#parts, jobId);
+      break;
     }
-    await this.#parts.store.force(jobId, {
-      ...(!fails && phase === 'done' && { task: LAST_TASK, taskPercent: 100 }),
-      ...(!fails && { exception: '' }),
-      ...changes,
-      complete: fails || phase === 'done' || phase === 'failed',
-      ...(fails && !isOver && { phase: 'failing' }),
-    });
-    // what ran for it has lost it: another run goes on where it was
-    if (fails ? !isOver : WORK.includes(phase)) await enqueue(this.#parts, jobId);
     return this.state(jobId);
   }
 
@@ -217,10 +217,31 @@ export class IngestService {
   }
 }
 
-/** Why a job in each phase is not, or no more, to be cancelled. */
 /** Those who wait for the end go by this task at 100 per cent (wire.md, ingest part). */
 const LAST_TASK: Task = 'ingest metadata';
 
+/** @throws PacificaError `precondition` for a job that would be OK with nobody at work on it */
+function requireOkay(id: number, phase: IngestPhase, changes: { task?: string; taskPercent?: number }): void {
+  if (phase === 'receiving') {
+    throw new PacificaError('precondition', `the bundle of ingest job ${id} is still coming in`, {
+      hint: 'wait for its end, or give it up with --state FAILED',
+    });
+  }
+  if (phase === 'failing') throw beingEnded('precondition', id);
+  if (phase === 'failed' && !(changes.task === LAST_TASK && changes.taskPercent === 100)) {
+    throw new PacificaError('precondition', `ingest job ${id} has failed, and nothing works on it`, {
+      hint: `"pacifica ingest retry ${id}" goes on; where the rest was done by hand, say so: --task '${LAST_TASK}' --task-percent 100`,
+    });
+  }
+}
+
+function beingEnded(code: 'precondition' | 'not-ready', id: number): PacificaError {
+  return new PacificaError(code, `ingest job ${id} is still being ended: what was visible of it is taken back`, {
+    hint: 'a daemon or "pacifica worker" does that in seconds: see that one runs, and try again',
+  });
+}
+
+/** Why a job in each phase is not, or no more, to be cancelled. */
 const WHY_NOT: Record<IngestPhase, string> = {
   receiving: 'it has just come in',
   queued: 'it is being recorded by now',
@@ -237,11 +258,7 @@ function noRetry({ id, state, phase, kept }: IngestJob): PacificaError {
   }
   // or it was, a moment ago
   if (phase === 'failing' || phase === 'failed') {
-    return new PacificaError(
-      'not-ready',
-      `ingest job ${id} is still being ended: what was visible of it is taken back`,
-      { hint: 'a daemon or "pacifica worker" does that in seconds: see that one runs, and try again' },
-    );
+    return beingEnded('not-ready', id);
   }
   if (state === 'FAILED') {
     return new PacificaError(

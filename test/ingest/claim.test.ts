@@ -53,7 +53,7 @@ it('gives signs of life while nothing moves', async () => {
 
 it('notices that the job is of another run', async () => {
   expect(claim.signal.aborted).toBe(false);
-  await site.store.force(1, {});
+  await site.store.force(1, 'receiving', {});
   vi.advanceTimersByTime(3000);
   await until('the signal', () => claim.signal.aborted);
   expect(claim.signal.reason).toMatchObject({ code: 'aborted' });

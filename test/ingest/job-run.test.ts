@@ -330,8 +330,10 @@ describe('a state that was set by hand', () => {
       hint: expect.stringContaining(`"pacifica ingest retry ${jobId}" goes on`) as string,
     };
     const asDone = { state: 'OK', task: 'ingest metadata', taskPercent: 100 } as const;
-    // what was visible of it is still to be taken back
-    await expect(site.service.setState(jobId, asDone)).rejects.toMatchObject(refused);
+    await expect(site.service.setState(jobId, asDone)).rejects.toMatchObject({
+      code: 'precondition',
+      message: `ingest job ${jobId} is still being ended: what was visible of it is taken back`,
+    });
     await site.run(jobId);
     await expect(site.service.setState(jobId, { state: 'OK' })).rejects.toMatchObject(refused);
     await expectFailed(jobId, byHand.exception);
@@ -342,6 +344,24 @@ describe('a state that was set by hand', () => {
       complete: true,
       exception: '',
     });
+  });
+
+  it('goes by the phase that the job is in when it is written', async () => {
+    const jobId = await receive();
+    const run = overriding<IngestJobs>(site.store, {
+      // the job comes to its end between the look at it and the change
+      force: async (...args) => {
+        if ((await site.store.find(jobId))?.phase === 'queued') await site.run(jobId);
+        return site.store.force(...args);
+      },
+    });
+    expect(await site.another({ store: run }).setState(jobId, byHand)).toMatchObject({
+      state: 'FAILED',
+      complete: true,
+    });
+    expect((await site.store.find(jobId))?.phase).toBe('done');
+    await site.service.setState(jobId, { state: 'OK' });
+    await expectDone(jobId);
   });
 
   it('is FAILED when all is recorded and only tidied up: nothing is taken back', async () => {
@@ -395,6 +415,10 @@ describe('a state that was set by hand', () => {
     await half;
     const [job] = await site.store.list({ limit: 1 });
     const jobId = job?.id ?? 0;
+    await expect(site.service.setState(jobId, { state: 'OK' })).rejects.toMatchObject({
+      code: 'precondition',
+      message: `the bundle of ingest job ${jobId} is still coming in`,
+    });
     const record = await site.service.setState(jobId, byHand);
     const answer = await reception;
     expect(answer.record).toEqual(record);

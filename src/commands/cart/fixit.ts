@@ -32,6 +32,8 @@ as it is. Ends with 3 when there is no such cart; the others are looked at all t
     ...progressFlag,
   };
 
+  protected override doesMore = true;
+
   async run(): Promise<void> {
     const { args, flags } = await this.parse(CartFixit);
     const uids = [...(args.uid ?? []), ...(flags.cartid ?? [])];

@@ -24,6 +24,8 @@ download, else from when it became ready. Carts that are being downloaded or wor
     ...progressFlag,
   };
 
+  protected override doesMore = true;
+
   async run(): Promise<void> {
     const { flags } = await this.parse(CartPurge);
     const age = parseDuration(flags['time-ago']);

@@ -8,7 +8,10 @@ export default class IngestJob extends AdminCommand {
   static override summary = 'Set the state of a job by hand';
   static override description =
     paragraphs(`On the server, for a job that is stuck. What was running for it can change nothing any more. A job that is set
-to FAILED before it was done loses what was visible of it, and keeps its data for "ingest retry".`);
+to FAILED before it was done loses what was visible of it, and keeps its data for "ingest retry".
+
+One that is set to OK goes on where it was, or is done again if it was done; one that failed can be set to OK only as done
+by hand, with --task 'ingest metadata' --task-percent 100.`);
   static override examples = [
     `<%= config.bin %> <%= command.id %> --job-id 1234 --state FAILED --task 'ingest files' --exception stuck`,
   ];

@@ -20,6 +20,8 @@ the server under "source". The files are moved, not copied.`);
     ...ingestUrl,
   };
 
+  protected override doesMore = true;
+
   async run(): Promise<void> {
     const { args, flags } = await this.parse(IngestMove);
     const { ingest } = await this.clientConfig(flags);

@@ -14,6 +14,8 @@ PACIFICA_INGEST_KEEP_FAILED=0 before it everything that failed goes.`);
   ];
   static override flags = { ...AdminCommand.flags, ...progressFlag };
 
+  protected override doesMore = true;
+
   async run(): Promise<void> {
     const { flags } = await this.parse(IngestPurge);
     await this.administer('ingest', flags, ({ ingest }) =>

@@ -74,6 +74,8 @@ is safe, 1 when the job failed, 6 because of a wrong hash, 7 because of policy.`
     ...ingestUrl,
   };
 
+  protected override doesMore = true;
+
   async run(): Promise<void> {
     const { args, flags } = await this.parse(IngestUpload);
     const { ingest } = await this.clientConfig(flags);

@@ -305,11 +305,14 @@ export class IngestJobs {
     return changed.length > 0;
   }
 
-  /** Changes what get_state tells, by hand; whatever ran for the job can change nothing any more. @returns whether there is such a job */
-  async force(id: number, changes: JobChanges): Promise<boolean> {
+  /**
+   * Changes what get_state tells, by hand; whatever ran for the job can change nothing any more.
+   * @returns whether there is such a job, in that phase
+   */
+  async force(id: number, phase: IngestPhase, changes: JobChanges): Promise<boolean> {
     const now = Date.now();
     const values = { ...changes, runId: null, updated: now, progressed: now };
-    return (await this.#change({ id }, values)).length > 0;
+    return (await this.#change({ id, phase }, values)).length > 0;
   }
 
   /**

@@ -93,9 +93,10 @@ describe.each(kinds)('ingest jobs on $name', (kind) => {
       await jobs.release(10, 'b');
       expect(await jobs.find(10)).toMatchObject({ runId: 'c', task: 'UPLOADING', taskPercent: 0 });
       expect(await jobs.membersAfter(10, -1)).toMatchObject([{ position: 0, fileId: null }]);
-      expect(await jobs.force(10, { state: 'FAILED' })).toBe(true);
+      expect(await jobs.force(10, 'done', { state: 'FAILED' })).toBe(false);
+      expect(await jobs.force(10, 'queued', { state: 'FAILED' })).toBe(true);
       await expect(jobs.update(10, 'c', { task: 'x' })).rejects.toMatchObject(late);
-      expect(await jobs.force(11, { state: 'FAILED' })).toBe(false);
+      expect(await jobs.force(11, 'receiving', { state: 'FAILED' })).toBe(false);
     });
 
     it('take a job over only from a run that stays silent', async () => {
@@ -104,7 +105,7 @@ describe.each(kinds)('ingest jobs on $name', (kind) => {
       if (seen === undefined) throw new Error('no job');
       await jobs.update(20, 'a', { task: 'UPLOADING' });
       const now = await jobs.find(20);
-      if (now?.beat === seen.beat) await jobs.force(20, {});
+      if (now?.beat === seen.beat) await jobs.force(20, 'receiving', {});
       expect(await jobs.takeOver({ ...seen, beat: seen.beat - 1 }, run('b'))).toBeUndefined();
       expect(await jobs.takeOver(now ?? seen, run('b'))).toMatchObject({ runId: 'b' });
       expect(await jobs.takeFailed(20, run('c'))).toBeUndefined();

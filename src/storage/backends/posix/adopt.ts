@@ -68,8 +68,10 @@ export async function adoptFile(source: string, target: AdoptTarget): Promise<Fi
         });
       }
     });
-    // somebody who was quicker may have taken it, and a file that has its name now was not copied
-    if (await isNamed(source, stats).catch(falseIfMissing)) await unlinkIfThere(source);
+    // somebody who was quicker may have taken it; a file that has its name now, or what was written to it since, was not copied
+    const now = await file.stat({ bigint: true });
+    const isCopied = now.size === stats.size && now.mtimeNs === stats.mtimeNs;
+    if (isCopied && (await isNamed(source, stats).catch(falseIfMissing))) await unlinkIfThere(source);
     await syncFolder(dirname(source));
     return status;
   } finally {
@@ -120,12 +122,18 @@ async function rename(source: string, file: FileHandle, stats: BigIntStats, targ
     }
     await target.show(source);
   } catch (error) {
-    const isThere = await isNamed(source, stats).catch(falseIfMissing);
+    // the first error is the one to tell
+    const isThere = await isNamed(source, stats).catch(() => false);
     // where it is not, somebody else took it in: it is a file of the archive, and stays read-only
     if (isThere) await file.chmod(Number(stats.mode) & 0o7777);
     else if (isMissing(error)) throw gone(source, error);
     if (systemCode(error) === 'EXDEV') return false;
     throw error;
+  }
+  // another move of it that failed meanwhile may have given it its old mode back
+  if (((await file.stat()).mode & 0o7777) !== 0o444) {
+    await file.chmod(0o444);
+    await file.sync();
   }
   await target.sync();
   await syncFolder(dirname(source));
