@@ -1,9 +1,10 @@
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeBundle } from '../support/bundle.js';
-import { type CliResult, pacifica } from '../support/cli.js';
+import { cliCommand, cliEnv, type CliResult, pacifica } from '../support/cli.js';
 import { ingest, jobEnd, jobState, postBundle } from '../support/main-job.js';
 import { type Daemon, startServe } from '../support/serve.js';
 import { filesBelow } from '../support/tree.js';
@@ -172,6 +173,18 @@ describe('ingest job', () => {
 });
 
 describe('ingest purge', () => {
+  it.runIf(process.platform === 'linux')('to a full disk: all was done, and what was told of it is lost', async () => {
+    const bad = await failedJob('full');
+    const words = [...cliCommand, 'ingest', 'purge', '--data-dir', data];
+    const { status, stderr } = spawnSync('sh', ['-c', 'exec "$@" >/dev/full', 'sh', ...words], {
+      encoding: 'utf8',
+      env: cliEnv({ ...env, PACIFICA_INGEST_KEEP_FAILED: '0' }),
+    });
+    expect(status).toBe(1);
+    expect(stderr).toContain('Error: can not write to standard output: ENOSPC');
+    expect((await run(['ingest', 'retry', String(bad)])).stderr).toContain('has no data any more');
+  });
+
   it('removes the data of failed jobs whose time is up, and says of which', async () => {
     const bad = await failedJob('purge');
     expect((await run(['ingest', 'purge'])).text()).toBe('');
