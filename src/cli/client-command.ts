@@ -25,8 +25,7 @@ export abstract class ClientCommand extends BaseCommand {
    */
   protected doesMore = false;
   #unprintable: { readonly error: PacificaError; readonly unread: boolean } | undefined;
-  #isOver = false;
-  #failed = false;
+  #end: 'well' | 'badly' | undefined;
 
   /** aborted, with a PacificaError `aborted`, when the person or the system wants the command to stop */
   protected get signal(): AbortSignal {
@@ -85,9 +84,8 @@ export abstract class ClientCommand extends BaseCommand {
   }
 
   protected override async catch(error: Error): Promise<never> {
-    // what was under way fails with errors of its own when it is stopped; some end with a code when all is done
-    const isDone = error instanceof Errors.ExitError && error.oclif.exit === EXIT.done;
-    if (this.#unprintable !== undefined && !(isDone && this.#unprintable.unread)) {
+    // what was under way fails with errors of its own when it is stopped
+    if (this.#unprintable !== undefined && !(isDone(error) && this.#unprintable.unread)) {
       return super.catch(this.#unprintable.error);
     }
     const stopped = this.signal.aborted && !(error instanceof PacificaError && error.code === 'aborted');
@@ -95,8 +93,7 @@ export abstract class ClientCommand extends BaseCommand {
   }
 
   protected override async finally(error: Error | undefined): Promise<void> {
-    this.#isOver = true;
-    this.#failed = error !== undefined;
+    this.#end = error === undefined || isDone(error) ? 'well' : 'badly';
     for (const signal of SIGNALS) process.off(signal, this.#interrupt);
     await super.finally(error);
     // all was done, and what was to be told of it is lost
@@ -105,8 +102,8 @@ export abstract class ClientCommand extends BaseCommand {
 
   protected override stdoutFailed(error: Error): void {
     // its own code is on its way
-    if (this.#failed) return;
-    if (!this.doesMore || this.#isOver) {
+    if (this.#end === 'badly') return;
+    if (!this.doesMore || this.#end === 'well') {
       super.stdoutFailed(error);
       return;
     }
@@ -122,4 +119,9 @@ export abstract class ClientCommand extends BaseCommand {
     };
     this.#interruption.abort(this.#unprintable.error);
   }
+}
+
+/** Commands that do not wait for what libraries leave behind end with a code, also when all is done. */
+function isDone(error: Error): boolean {
+  return error instanceof Errors.ExitError && error.oclif.exit === EXIT.done;
 }

@@ -1,3 +1,4 @@
+import { counted } from '../lib/counted.js';
 import { PacificaError } from '../lib/errors.js';
 import type { Bundle } from './bundle.js';
 import { HttpClient, type HttpRequest, type HttpResponse } from './http.js';
@@ -52,13 +53,10 @@ export class IngestClient {
    */
   async upload(bundle: Bundle, { key, onBytes }: { key: string; onBytes?: (bytes: number) => void }): Promise<Begun> {
     let sent = 0;
-    async function* counted(): AsyncGenerator<Uint8Array> {
-      for await (const chunk of bundle.stream()) {
-        yield chunk;
-        sent += chunk.length;
-        onBytes?.(chunk.length);
-      }
-    }
+    const body = counted(bundle.stream(), (bytes) => {
+      sent += bytes;
+      onBytes?.(bytes);
+    });
     await this.#reach();
     try {
       // /upload is what deployed clients use; services that know /ingest know it too
@@ -66,7 +64,7 @@ export class IngestClient {
         {
           method: 'POST',
           headers: { 'content-type': 'application/octet-stream', 'idempotency-key': key },
-          body: counted(),
+          body,
           size: bundle.size,
           headersTimeout: ANSWER_TIMEOUT,
         },

@@ -32,6 +32,15 @@ async function receive(tar = TAR): Promise<number> {
 }
 
 /** Everything of a job that went well. */
+/** A run that waits for the metadata service, until it is told to go on. */
+async function pausedAtMetadata(jobId: number): Promise<{ run: Promise<void>; resume: () => void }> {
+  let resume: () => void = () => undefined;
+  const paused = new Promise<void>((resolve) => (resume = resolve));
+  const run = site.run(jobId, site.another(withCatalog({ metadata: { ingest: () => paused } })));
+  await until('the run at its metadata', async () => (await site.state(jobId)).task === 'ingest metadata');
+  return { run, resume };
+}
+
 async function expectDone(jobId: number, files: Record<string, string | Buffer> = FILES): Promise<void> {
   expect(await site.state(jobId)).toMatchObject({
     state: 'OK',
@@ -283,11 +292,7 @@ describe('a run that was believed dead', () => {
 
   it('changes nothing when the state was set by hand meanwhile', async () => {
     const jobId = await receive();
-    let resume: () => void = () => undefined;
-    const paused = new Promise<void>((resolve) => (resume = resolve));
-    const zombie = site.another(withCatalog({ metadata: { ingest: () => paused } }));
-    const run = site.run(jobId, zombie);
-    await until('the run at its metadata', async () => (await site.state(jobId)).task === 'ingest metadata');
+    const { run, resume } = await pausedAtMetadata(jobId);
     const byHand = {
       state: 'FAILED',
       task: 'ingest files',
@@ -383,11 +388,7 @@ describe('a state that was set by hand', () => {
 
   it('is OK: whoever worked on the job has lost it, and another one goes on at once', async () => {
     const jobId = await receive();
-    let resume: () => void = () => undefined;
-    const paused = new Promise<void>((resolve) => (resume = resolve));
-    const zombie = site.another(withCatalog({ metadata: { ingest: () => paused } }));
-    const run = site.run(jobId, zombie);
-    await until('the run at its metadata', async () => (await site.state(jobId)).task === 'ingest metadata');
+    const { run, resume } = await pausedAtMetadata(jobId);
     await site.service.setState(jobId, { state: 'OK' });
     expect(site.queued()).toEqual([String(jobId), String(jobId)]);
     await site.run(jobId);

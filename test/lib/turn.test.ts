@@ -1,18 +1,6 @@
 import { expect, test } from 'vitest';
 import { Turn } from '../../src/lib/turn.js';
-
-/** Counts turns of the event loop while work goes on. */
-async function countingTurns(work: (now: () => number) => Promise<unknown>): Promise<void> {
-  let turns = 0;
-  let done = false;
-  const next = (): void => {
-    turns += 1;
-    if (!done) setImmediate(next);
-  };
-  setImmediate(next);
-  await work(() => turns);
-  done = true;
-}
+import { countingTurns } from '../support/counting-turns.js';
 
 test('what passes in one turn of the event loop is limited, however many ask', async () => {
   const turn = new Turn(10);

@@ -73,8 +73,8 @@ export interface StorageBackend {
   /** Asks for the bytes to be brought to the fastest level, all files in one request so that tape can order them. Returns when it is asked for, not when it is done. The first missing file is `not-found`. */
   stage(ids: readonly ArchiveId[]): Promise<void>;
   /**
-   * Takes in a file that is already on the machine, as file `id`; `path` is gone afterwards. The path is checked by the
-   * caller. Same promises as put. A missing source is `not-found`, one that is no regular file `invalid`.
+   * Takes in a file that is already on the machine, as file `id`; `path` is gone afterwards, but for one that was copied and
+   * written to since. The path is checked by the caller. Same promises as put. A missing source is `not-found`, one that is no regular file `invalid`.
    */
   adopt(
     id: ArchiveId,
